@@ -1,0 +1,37 @@
+//! What a client allows itself and its origins.
+
+use sennit_engine::clock::{Nanos, SECOND};
+use sennit_wire::http1::Limits;
+
+/// The limits of a client. Times are nanoseconds, sizes bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Sizes inside one message.
+    pub limits: Limits,
+    /// Connections open at once, to all origins.
+    pub max_connections: u64,
+    /// Connections being made at once. Default 1,024: a quarter of a listen queue.
+    pub max_connecting: u64,
+    /// For one connection, all addresses together. Default 10 s.
+    pub connect_timeout: Nanos,
+    /// Whether connections are used again. If not, each request is to say `connection: close`.
+    pub keep_alive: bool,
+    /// How long an idle connection is kept. Default 15 s, as servers do.
+    pub keep_alive_timeout: Nanos,
+    /// A response that is read whole. Default 100 MiB.
+    pub max_response_size: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limits: Limits::DEFAULT,
+            max_connections: u64::MAX,
+            max_connecting: 1024,
+            connect_timeout: 10 * SECOND,
+            keep_alive: true,
+            keep_alive_timeout: 15 * SECOND,
+            max_response_size: 100 * 1024 * 1024,
+        }
+    }
+}

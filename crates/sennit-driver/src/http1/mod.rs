@@ -1,0 +1,4 @@
+//! HTTP/1.1 over a transport's bytes.
+
+pub mod client;
+pub mod server;

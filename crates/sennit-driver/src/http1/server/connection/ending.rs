@@ -1,0 +1,199 @@
+//! Bytes out, and how a connection ends: sent, refused, lost, too late.
+
+use sennit_engine::clock::Nanos;
+use sennit_engine::stream::Stream;
+use sennit_engine::{Host, Reactor, Token};
+use sennit_wire::http1::{RemoteProtocolError, encode_simple_error};
+
+use super::super::body::BodyFailure;
+use super::super::{Application, Statistics};
+use super::{Connection, LINGER, NEVER, Phase, RESUME};
+
+impl<H: Host, A: Application<H>> Connection<H, A> {
+    /// The peer broke a rule.
+    #[cold]
+    pub(super) fn refuse(&self, reactor: &Reactor<H>, error: &RemoteProtocolError) {
+        self.server.protocol_error(error);
+        let handling = self.inner.borrow().phase == Phase::Handling;
+        if handling {
+            // The application answers; most do so with the status that the error names.
+            return self.fail_body(reactor, BodyFailure::Protocol(*error));
+        }
+        let mut inner = self.inner.borrow_mut();
+        let detail = error.to_string();
+        self.server.with_date(reactor, |date| {
+            encode_simple_error(&mut inner.out, error.hint, date, &detail);
+        });
+        inner.phase = Phase::Closing;
+        inner.phase_deadline = NEVER;
+        // Whatever follows is not understood: the peer may still be sending it.
+        inner.unread = true;
+    }
+
+    pub(super) fn end_of_input(&self, reactor: &Reactor<H>) {
+        let (phase, body_waits) = {
+            let mut inner = self.inner.borrow_mut();
+            inner.peer_ended = true;
+            inner.unread = false;
+            let waits = inner.body.as_ref().is_some_and(|body| !body.is_complete());
+            (inner.phase, waits)
+        };
+        match phase {
+            Phase::Handling if body_waits => self.fail_body(reactor, BodyFailure::Lost),
+            // Half closed: the peer still wants its answer.
+            Phase::Handling | Phase::Closing => {}
+            Phase::Idle | Phase::Head => {
+                let unsent = {
+                    let mut inner = self.inner.borrow_mut();
+                    let unsent = !inner.out.is_empty() || inner.queued() > 0;
+                    if unsent {
+                        inner.phase = Phase::Closing;
+                        inner.phase_deadline = NEVER;
+                    }
+                    unsent
+                };
+                if !unsent {
+                    self.lose(reactor);
+                }
+            }
+            Phase::Lingering | Phase::Closed => self.lose(reactor),
+        }
+    }
+
+    /// Sends what is to be sent; then the connection may be over.
+    pub(super) fn send(&self, reactor: &Reactor<H>) {
+        let failed = {
+            let mut inner = self.inner.borrow_mut();
+            let mut out = std::mem::take(&mut inner.out);
+            let before = inner.queued() + out.len();
+            let result = inner.send(&out);
+            out.clear();
+            self.server.out.set(out);
+            if let Ok(flushed) = result {
+                inner.note_sent(reactor.turn_time(), before, flushed, self.server.settings());
+            }
+            result.is_err()
+        };
+        if failed {
+            return self.lose(reactor);
+        }
+        self.finish_if_sent(reactor);
+    }
+
+    pub(super) fn flush_queue(&self, reactor: &Reactor<H>) {
+        let result = {
+            let mut inner = self.inner.borrow_mut();
+            let Some(stream) = inner.stream.as_mut() else { return };
+            let before = stream.queued();
+            let result = stream.flush();
+            if let Ok(flushed) = result {
+                inner.note_sent(reactor.turn_time(), before, flushed, self.server.settings());
+            }
+            result
+        };
+        match result {
+            Err(_) => self.lose(reactor),
+            Ok(_) => self.finish_if_sent(reactor),
+        }
+    }
+
+    pub(super) fn finish_if_sent(&self, reactor: &Reactor<H>) {
+        let lingers = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.phase != Phase::Closing || inner.queued() > 0 {
+                return;
+            }
+            let lingers = !inner.peer_ended && (inner.unread || !inner.input.is_empty());
+            if lingers {
+                inner.phase = Phase::Lingering;
+                inner.phase_deadline = reactor.turn_time() + LINGER;
+                inner.input = Vec::new();
+            }
+            lingers
+        };
+        if !lingers {
+            return self.lose(reactor);
+        }
+        let shut = self.inner.borrow().stream.as_ref().map(Stream::shutdown_write);
+        if matches!(shut, Some(Err(_))) {
+            return self.lose(reactor);
+        }
+        // What the peer has sent already was reported once.
+        reactor.dispatch_again(self.token.get(), RESUME);
+    }
+
+    /// Goes on with what waits, in a turn of its own.
+    pub(super) fn go_on(&self, reactor: &Reactor<H>) {
+        let waits = {
+            let inner = self.inner.borrow();
+            matches!(inner.phase, Phase::Idle | Phase::Head)
+                && inner.has_room()
+                && (inner.unread || inner.stopped)
+        };
+        if waits {
+            reactor.dispatch_again(self.token.get(), RESUME);
+        }
+        self.arm(reactor);
+    }
+
+    /// The connection is over.
+    pub(super) fn lose(&self, reactor: &Reactor<H>) {
+        let stream = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.phase == Phase::Closed {
+                return;
+            }
+            inner.phase = Phase::Closed;
+            inner.input = Vec::new();
+            inner.body = None;
+            inner.stream.take()
+        };
+        drop(stream);
+        let pending = self.pending.take();
+        if let Some(pending) = pending {
+            self.abandon(reactor, pending);
+        }
+        let token = self.token.replace(Token::NONE);
+        drop(reactor.remove(token));
+        self.server.forget(reactor, token);
+    }
+
+    /// Nobody is there any more to hear the answer to a request.
+    pub(super) fn abandon(&self, reactor: &Reactor<H>, pending: A::Pending) {
+        self.server.count(|statistics| statistics.abandoned += 1);
+        self.server.application().abandoned(reactor, pending);
+    }
+
+    // --- deadlines --------------------------------------------------------------------------------
+
+    /// Has the wheel look at this connection no later than its deadline.
+    pub(super) fn arm(&self, reactor: &Reactor<H>) {
+        let mut inner = self.inner.borrow_mut();
+        let deadline = inner.deadline(self.server.settings());
+        if deadline < inner.armed_at && inner.phase != Phase::Closed {
+            inner.armed_at = deadline;
+            reactor.wake_source_at(deadline, self.token.get());
+        }
+    }
+
+    pub(super) fn deadline_passed(&self, reactor: &Reactor<H>, now: Nanos) {
+        let (phase, stalled) = {
+            let inner = self.inner.borrow();
+            (inner.phase, inner.write_deadline <= now)
+        };
+        let count = |change: fn(&mut Statistics)| self.server.count(change);
+        match phase {
+            _ if stalled => count(|statistics| statistics.write_timeouts += 1),
+            Phase::Idle if self.inner.borrow().exchange.serial.0 > 0 => {
+                count(|statistics| statistics.keep_alive_timeouts += 1);
+            }
+            Phase::Idle | Phase::Head => count(|statistics| statistics.header_timeouts += 1),
+            Phase::Handling => {
+                count(|statistics| statistics.body_timeouts += 1);
+                return self.fail_body(reactor, BodyFailure::TooSlow);
+            }
+            Phase::Closing | Phase::Lingering | Phase::Closed => {}
+        }
+        self.lose(reactor);
+    }
+}

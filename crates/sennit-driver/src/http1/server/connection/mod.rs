@@ -1,0 +1,462 @@
+//! One connection of a server: bytes in, requests in their order, answers out.
+//!
+//! Laws:
+//! - One request is with the application at a time; what is pipelined behind it waits unparsed, and
+//!   nothing further is read from the socket meanwhile, except a body that was asked for.
+//! - Everything written during a dispatch leaves with one call at its end.
+//! - After an error of the peer, or an answer to a request whose body was not read, the connection
+//!   ends; the write side first, so that the answer is not lost to a reset.
+//!
+//! | phase | may become | when |
+//! | --- | --- | --- |
+//! | Idle | Head, Handling | bytes of a head; a whole one |
+//! | Head | Handling | the head is complete |
+//! | Handling | Idle, Closing | answered; answered for the last time |
+//! | Idle, Head | Closing | the peer broke a rule and was told |
+//! | Closing | Lingering, Closed | all is sent, and the peer may, or may not, still be sending |
+//! | any | Closed | the peer is gone, a deadline has passed, `abort` |
+
+mod ending;
+mod reading;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
+
+use sennit_engine::clock::{Nanos, SECOND};
+use sennit_engine::stream::{Chunk, Flushed, Stream};
+use sennit_engine::{Host, Interest, Reactor, Readiness, Source, Token};
+use sennit_wire::http1::{self, RequestReader, ResponseParts, encode_continue};
+
+use super::answer::{self, Answer};
+use super::body::{Body, BodyFailure, BodyState};
+use super::{Application, Server, Settings, State as ServerState};
+
+/// Bytes read at once while heads are expected: what may wait unparsed behind a request.
+const HEAD_READ: usize = 64 * 1024;
+
+/// Answers of pipelined requests that may wait to be sent before the next request is looked at.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// How long a peer may go on sending after our last byte; nginx allows 5 s.
+const LINGER: Nanos = 2 * SECOND;
+
+const NEVER: Nanos = Nanos::MAX;
+
+/// Which request of a connection: an answer to an earlier one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Serial(u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Handling,
+    Closing,
+    Lingering,
+    Closed,
+}
+
+/// What has to be remembered of a request until its answer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exchange {
+    serial: Serial,
+    keep_alive: bool,
+    is_head: bool,
+    is_old: bool,
+    is_answered: bool,
+}
+
+struct Inner<B> {
+    stream: Option<Stream<B>>,
+    reader: RequestReader,
+    /// Received and not used up.
+    input: Vec<u8>,
+    /// What is to be sent at the end of this dispatch; the server's buffer, lent.
+    out: Vec<u8>,
+    /// The body of the request that is being answered, if it has one.
+    body: Option<Box<Body>>,
+    exchange: Exchange,
+    phase: Phase,
+    dispatching: bool,
+    /// The socket may hold bytes that were reported and not read.
+    unread: bool,
+    /// `input` holds bytes that the reader has not been shown yet.
+    stopped: bool,
+    peer_ended: bool,
+    phase_deadline: Nanos,
+    write_deadline: Nanos,
+    armed_at: Nanos,
+}
+
+/// One connection. The application holds it while it has something to answer.
+pub struct Connection<H: Host, A: Application<H>> {
+    server: Rc<Server<H, A>>,
+    token: Cell<Token>,
+    peer: Option<SocketAddr>,
+    inner: RefCell<Inner<A::Bytes>>,
+    pending: RefCell<Option<A::Pending>>,
+}
+
+impl<H: Host, A: Application<H>> Connection<H, A> {
+    pub(super) fn start(
+        server: &Rc<Server<H, A>>,
+        reactor: &Reactor<H>,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+    ) -> io::Result<Rc<Self>> {
+        let stream = Stream::new(socket);
+        let descriptor: RawFd = stream.descriptor();
+        let connection = Rc::new(Connection {
+            server: server.clone(),
+            token: Cell::new(Token::NONE),
+            peer,
+            inner: RefCell::new(Inner {
+                stream: Some(stream),
+                reader: RequestReader::new(),
+                input: Vec::new(),
+                out: Vec::new(),
+                body: None,
+                exchange: Exchange::default(),
+                phase: Phase::Idle,
+                dispatching: false,
+                unread: false,
+                stopped: false,
+                peer_ended: false,
+                phase_deadline: reactor.turn_time() + server.settings().header_timeout,
+                write_deadline: NEVER,
+                armed_at: NEVER,
+            }),
+            pending: RefCell::new(None),
+        });
+        let token = reactor.register(descriptor, Interest::Edge, connection.clone())?;
+        connection.token.set(token);
+        connection.arm(reactor);
+        Ok(connection)
+    }
+
+    /// The server that this connection belongs to.
+    pub fn server(&self) -> &Rc<Server<H, A>> {
+        &self.server
+    }
+
+    /// The peer's address, where it has an IP.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    pub(super) fn token(&self) -> Token {
+        self.token.get()
+    }
+
+    /// Whether a request still waits for its answer.
+    pub fn awaits_answer(&self, serial: Serial) -> bool {
+        let inner = self.inner.borrow();
+        inner.phase == Phase::Handling && inner.exchange.serial == serial
+    }
+
+    // --- for the application ----------------------------------------------------------------------
+
+    /// Answers a request. False: it was answered before, or nobody is there to hear it.
+    pub fn answer(
+        self: &Rc<Self>,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        answer: Answer<'_, A::Bytes>,
+    ) -> bool {
+        if !self.awaits_answer(serial) {
+            return false;
+        }
+        let settings = self.server.settings();
+        let corked = {
+            let mut inner = self.inner.borrow_mut();
+            let last = !inner.exchange.keep_alive
+                || inner.peer_ended
+                || inner.body.as_ref().is_some_and(|body| !body.is_complete())
+                || inner.exchange.serial.0 >= settings.max_requests
+                || self.server.state() != ServerState::Running;
+            if !inner.dispatching {
+                inner.out = self.server.out.take();
+            }
+            let is_head = inner.exchange.is_head;
+            let parts = ResponseParts {
+                connection: if last {
+                    Some(http1::Connection::Close)
+                } else if inner.exchange.is_old {
+                    Some(http1::Connection::KeepAlive)
+                } else {
+                    None
+                },
+                ..ResponseParts::default()
+            };
+            let rest = self.server.with_date(reactor, |date| {
+                let parts = ResponseParts { date, ..parts };
+                answer::encode(&mut inner.out, answer, parts, !is_head)
+            });
+            if let Some(rest) = rest {
+                inner.queue(rest);
+            }
+            // The body's memory goes with the answer, not with the next request.
+            let body = inner.body.take();
+            // What is left of it comes behind our last byte.
+            inner.unread |= body.is_some_and(|body| !body.is_complete());
+            inner.exchange.is_answered = true;
+            if last {
+                inner.phase = Phase::Closing;
+                inner.phase_deadline = NEVER;
+            } else {
+                inner.phase = Phase::Idle;
+                inner.phase_deadline = reactor.turn_time() + settings.keep_alive_timeout;
+            }
+            inner.dispatching
+        };
+        self.server.count(|statistics| statistics.answered += 1);
+        let pending = self.pending.take();
+        drop(pending);
+        if !corked {
+            self.send(reactor);
+            self.go_on(reactor);
+        }
+        true
+    }
+
+    /// Waits for the body: [`Application::body_settled`] tells, unless the state is final already.
+    pub fn ask_for_body(&self, reactor: &Reactor<H>, serial: Serial) -> BodyState {
+        let (state, continues) = {
+            let mut inner = self.inner.borrow_mut();
+            if let Some(failure) = inner.gone(serial) {
+                return BodyState::Failed(failure);
+            }
+            let peer_ended = inner.peer_ended;
+            let Some(body) = inner.body.as_mut() else { return BodyState::Complete };
+            if body.state != BodyState::Waiting {
+                return body.state;
+            }
+            if peer_ended {
+                body.fail(BodyFailure::Lost);
+                return body.state;
+            }
+            body.ask(reactor.turn_time(), self.server.settings());
+            if body.state != BodyState::Asked {
+                self.server.count(|statistics| statistics.bodies_too_large += 1);
+                return body.state;
+            }
+            (body.state, std::mem::take(&mut body.expects_continue))
+        };
+        if continues {
+            self.write_continue(reactor);
+        }
+        // What is in the buffer already, and what the socket holds, is taken in in a turn of its own: nothing of
+        // the application is called from here.
+        reactor.dispatch_again(self.token.get(), RESUME);
+        self.arm(reactor);
+        state
+    }
+
+    /// How far the body of a request is, and its bytes as far as they are here.
+    pub fn body<T>(&self, serial: Serial, view: impl FnOnce(BodyState, &[u8]) -> T) -> T {
+        let inner = self.inner.borrow();
+        if let Some(failure) = inner.gone(serial) {
+            return view(BodyState::Failed(failure), &[]);
+        }
+        match &inner.body {
+            Some(body) => view(body.state, &body.bytes),
+            None => view(BodyState::Complete, &[]),
+        }
+    }
+
+    /// Takes the bytes of a complete body, once.
+    pub fn take_body(&self, serial: Serial) -> Vec<u8> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.gone(serial).is_some() {
+            return Vec::new();
+        }
+        inner.body.as_mut().map(|body| std::mem::take(&mut body.bytes)).unwrap_or_default()
+    }
+
+    fn write_continue(&self, reactor: &Reactor<H>) {
+        let corked = {
+            let mut inner = self.inner.borrow_mut();
+            if !inner.dispatching {
+                inner.out = self.server.out.take();
+            }
+            encode_continue(&mut inner.out);
+            inner.dispatching
+        };
+        if !corked {
+            self.send(reactor);
+        }
+    }
+
+    /// Ends the connection at once.
+    pub fn abort(&self, reactor: &Reactor<H>) {
+        self.lose(reactor);
+    }
+
+    /// Nobody will answer a request: what was answered before is sent, then the connection ends.
+    pub fn give_up(&self, reactor: &Reactor<H>, serial: Serial) {
+        if !self.awaits_answer(serial) {
+            return;
+        }
+        let corked = {
+            let mut inner = self.inner.borrow_mut();
+            inner.phase = Phase::Closing;
+            inner.phase_deadline = NEVER;
+            inner.body = None;
+            inner.dispatching
+        };
+        let pending = self.pending.take();
+        drop(pending);
+        if !corked {
+            self.send(reactor);
+            self.arm(reactor);
+        }
+    }
+
+    /// An idle connection ends now, or when its answers are sent.
+    pub(super) fn drain(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.phase != Phase::Idle || inner.unread || inner.stopped {
+                return;
+            }
+            if inner.queued() > 0 {
+                inner.phase = Phase::Closing;
+                inner.phase_deadline = NEVER;
+                return;
+            }
+        }
+        self.lose(reactor);
+    }
+}
+
+/// Reported once already: read until nothing is left.
+const RESUME: Readiness = Readiness(Readiness::READABLE.0 | Readiness::PEER_CLOSED.0);
+
+impl<B: AsRef<[u8]>> Inner<B> {
+    fn queued(&self) -> usize {
+        self.stream.as_ref().map_or(0, Stream::queued)
+    }
+
+    /// Queues a piece behind what is to be sent already.
+    fn queue(&mut self, chunk: Chunk<B>) {
+        let head = std::mem::take(&mut self.out);
+        if let Some(stream) = self.stream.as_mut() {
+            stream.push(Chunk::Owned(head));
+            stream.push(chunk);
+        }
+    }
+
+    /// Why a request is not waiting for its answer any more, if it is not.
+    fn gone(&self, serial: Serial) -> Option<BodyFailure> {
+        if self.exchange.serial != serial || self.exchange.is_answered {
+            return Some(BodyFailure::Answered);
+        }
+        (self.phase != Phase::Handling).then_some(BodyFailure::Lost)
+    }
+
+    /// Whether the next request may be looked at, or the peer has to take its answers first.
+    fn has_room(&self) -> bool {
+        self.queued() + self.out.len() <= HIGH_WATER
+    }
+
+    fn send(&mut self, out: &[u8]) -> io::Result<Flushed> {
+        match self.stream.as_mut() {
+            None => Ok(Flushed::All),
+            Some(stream) if out.is_empty() && stream.queued() == 0 => Ok(Flushed::All),
+            Some(stream) if stream.queued() == 0 => stream.send_or_queue(out),
+            Some(stream) => {
+                stream.push(Chunk::Owned(out.to_vec()));
+                stream.flush()
+            }
+        }
+    }
+
+    /// Some bytes have left, or none. The peer's time for its next request begins when all have.
+    fn note_sent(&mut self, now: Nanos, before: usize, flushed: Flushed, settings: &Settings) {
+        let was_blocked = self.write_deadline != NEVER;
+        match flushed {
+            Flushed::Blocked if was_blocked && self.queued() >= before => {}
+            Flushed::Blocked => self.write_deadline = now + settings.write_timeout,
+            Flushed::All if was_blocked => {
+                self.write_deadline = NEVER;
+                match self.phase {
+                    Phase::Idle => self.phase_deadline = now + settings.keep_alive_timeout,
+                    Phase::Head => self.phase_deadline = now + settings.header_timeout,
+                    _ => {}
+                }
+            }
+            Flushed::All => {}
+        }
+    }
+
+    fn deadline(&self, settings: &Settings) -> Nanos {
+        if matches!(self.phase, Phase::Idle | Phase::Head) && self.queued() > 0 {
+            return self.write_deadline;
+        }
+        let body = self.body.as_ref().and_then(|body| body.deadline(settings));
+        self.phase_deadline.min(self.write_deadline).min(body.unwrap_or(NEVER))
+    }
+}
+
+impl<H: Host, A: Application<H>> Source<H> for Connection<H, A> {
+    fn ready(self: Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
+        if readiness.has(Readiness::BROKEN) && self.inner.borrow().phase == Phase::Handling {
+            return self.lose(reactor);
+        }
+        if readiness.has(Readiness::WRITABLE) && self.inner.borrow().queued() > 0 {
+            self.flush_queue(reactor);
+            self.go_on(reactor);
+        }
+        if !readiness.has(Readiness::READABLE) {
+            return;
+        }
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.dispatching = true;
+            inner.out = self.server.out.take();
+        }
+        self.read(reactor, readiness);
+        self.inner.borrow_mut().dispatching = false;
+        self.send(reactor);
+        self.go_on(reactor);
+    }
+
+    fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
+        let due = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.armed_at > now {
+                return;
+            }
+            inner.armed_at = NEVER;
+            inner.deadline(self.server.settings())
+        };
+        if due <= now {
+            self.deadline_passed(reactor, now);
+        }
+        self.arm(reactor);
+    }
+
+    fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {
+        let stream = {
+            let mut inner = self.inner.borrow_mut();
+            inner.phase = Phase::Closed;
+            inner.stream.take()
+        };
+        drop(stream);
+        let token = self.token.replace(Token::NONE);
+        let pending = self.pending.take();
+        drop(pending);
+        self.server.orphan(token);
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&H::Value)) {
+        if let Ok(pending) = self.pending.try_borrow()
+            && let Some(pending) = pending.as_ref()
+        {
+            A::visit_pending(pending, visitor);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Bytes in: heads and bodies, as far as the phase allows.
+
+use std::rc::Rc;
+
+use sennit_engine::reactor::SCRATCH_SIZE;
+use sennit_engine::stream::Received;
+use sennit_engine::{Host, Reactor, Readiness};
+use sennit_wire::http1::{Event, FieldSlots, Framing, RequestHead, Version};
+
+use super::super::Application;
+use super::super::body::{Body, BodyFailure, BodyState};
+use super::{Connection, Exchange, HEAD_READ, NEVER, Phase, Serial};
+
+impl<H: Host, A: Application<H>> Connection<H, A> {
+    pub(super) fn may_read(&self) -> bool {
+        let inner = self.inner.borrow();
+        match inner.phase {
+            Phase::Idle | Phase::Head => inner.has_room(),
+            Phase::Handling => {
+                inner.body.as_ref().is_some_and(|body| body.state == BodyState::Asked)
+            }
+            Phase::Closing | Phase::Closed => false,
+            Phase::Lingering => true,
+        }
+    }
+
+    pub(super) fn read(self: &Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
+        let to_the_end = readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
+        let mut taken = 0;
+        loop {
+            self.process_input(reactor);
+            if !self.may_read() {
+                self.inner.borrow_mut().unread = true;
+                return;
+            }
+            let mut scratch = reactor.take_scratch();
+            let room = self.room();
+            let received = match (scratch.get_mut(..room), &self.inner.borrow().stream) {
+                (Some(buffer), Some(stream)) => stream.receive(buffer),
+                _ => Ok(Received::Blocked),
+            };
+            if let Ok(Received::Data(count)) = received {
+                self.take_in(reactor, scratch.get(..count).unwrap_or_default());
+            }
+            reactor.return_scratch(scratch);
+            match received {
+                Ok(Received::Data(count)) => {
+                    taken += count;
+                    if count < room && !to_the_end {
+                        self.inner.borrow_mut().unread = false;
+                        return;
+                    }
+                    if taken >= SCRATCH_SIZE {
+                        reactor.dispatch_again(self.token.get(), readiness);
+                        return;
+                    }
+                }
+                Ok(Received::Blocked) => {
+                    self.inner.borrow_mut().unread = false;
+                    return;
+                }
+                Ok(Received::End) => return self.end_of_input(reactor),
+                Err(_) => return self.lose(reactor),
+            }
+        }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        match self.inner.borrow().phase {
+            Phase::Idle | Phase::Head => HEAD_READ,
+            _ => SCRATCH_SIZE,
+        }
+    }
+
+    /// New bytes: straight from the scratch buffer where nothing waits, behind what waits otherwise.
+    pub(super) fn take_in(self: &Rc<Self>, reactor: &Reactor<H>, data: &[u8]) {
+        let waits = {
+            let mut inner = self.inner.borrow_mut();
+            let waits = !inner.input.is_empty();
+            if waits {
+                inner.input.extend_from_slice(data);
+            }
+            waits
+        };
+        if waits {
+            return self.process_input(reactor);
+        }
+        let used = self.process(reactor, data);
+        if let Some(rest) = data.get(used..).filter(|rest| !rest.is_empty()) {
+            self.inner.borrow_mut().input.extend_from_slice(rest);
+        }
+    }
+
+    pub(super) fn process_input(self: &Rc<Self>, reactor: &Reactor<H>) {
+        let mut input = std::mem::take(&mut self.inner.borrow_mut().input);
+        if input.is_empty() {
+            return;
+        }
+        let used = self.process(reactor, &input);
+        if used < input.len() {
+            input.drain(..used);
+            self.inner.borrow_mut().input = input;
+        }
+    }
+
+    /// Goes through events as long as it may; how many bytes are used up.
+    pub(super) fn process(self: &Rc<Self>, reactor: &Reactor<H>, input: &[u8]) -> usize {
+        let mut at = 0;
+        self.inner.borrow_mut().stopped = false;
+        loop {
+            if !self.may_read() {
+                let mut inner = self.inner.borrow_mut();
+                // What comes behind the last answer is nobody's.
+                if matches!(inner.phase, Phase::Closing | Phase::Lingering | Phase::Closed) {
+                    return input.len();
+                }
+                inner.stopped = at < input.len();
+                return at;
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            let mut slots = FieldSlots::new();
+            let step = {
+                let mut inner = self.inner.borrow_mut();
+                if inner.phase == Phase::Lingering {
+                    return input.len();
+                }
+                inner.reader.next_event(&self.server.settings().limits, rest, &mut slots)
+            };
+            let step = match step {
+                Ok(step) => step,
+                Err(error) => {
+                    self.refuse(reactor, &error);
+                    return input.len();
+                }
+            };
+            at += step.consumed;
+            match step.event {
+                Event::NeedData => {
+                    self.note_head_begun(reactor);
+                    return at;
+                }
+                Event::Head(head) => {
+                    let rest = input.get(at..).unwrap_or_default();
+                    match self.begin(reactor, &head, rest) {
+                        Some(used) => at += used,
+                        None => return input.len(),
+                    }
+                }
+                Event::Data(data) => self.body_data(reactor, data),
+                Event::End => self.body_end(reactor),
+            }
+        }
+    }
+
+    pub(super) fn note_head_begun(&self, reactor: &Reactor<H>) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.phase == Phase::Idle && !inner.reader.is_between_messages() {
+            inner.phase = Phase::Head;
+            let deadline = reactor.turn_time() + self.server.settings().header_timeout;
+            // The first request's time runs since accept.
+            inner.phase_deadline =
+                if inner.exchange.serial.0 == 0 { inner.phase_deadline } else { deadline };
+        }
+    }
+
+    /// A head is here: its body as far as it is here too, then the application. How many bytes of the
+    /// rest are used up; `None` if the body is broken already.
+    pub(super) fn begin(
+        self: &Rc<Self>,
+        reactor: &Reactor<H>,
+        head: &RequestHead<'_, '_>,
+        rest: &[u8],
+    ) -> Option<usize> {
+        let mut used = 0;
+        let body = if head.framing == Framing::None {
+            None
+        } else {
+            let announced = match head.framing {
+                Framing::Length(length) => Some(length),
+                _ => None,
+            };
+            let mut body = Box::new(Body::new(head.expect_continue, announced));
+            used = self.read_ahead(reactor, &mut body, rest)?;
+            Some(body)
+        };
+        let serial = {
+            let mut inner = self.inner.borrow_mut();
+            let serial = Serial(inner.exchange.serial.0.wrapping_add(1));
+            inner.exchange = Exchange {
+                serial,
+                keep_alive: head.keep_alive,
+                is_head: head.method == "HEAD",
+                is_old: head.version == Version::Http10,
+                is_answered: false,
+            };
+            inner.body = body;
+            inner.phase = Phase::Handling;
+            inner.phase_deadline = NEVER;
+            serial
+        };
+        self.server.count(|statistics| statistics.requests += 1);
+        let pending = self.server.application().request(reactor, self, serial, head);
+        match pending {
+            Some(pending) if self.awaits_answer(serial) => {
+                let before = self.pending.replace(Some(pending));
+                drop(before);
+            }
+            // It has cut its own branch off: nobody else will tell it.
+            Some(pending) if self.inner.borrow().phase == Phase::Closed => {
+                self.abandon(reactor, pending);
+            }
+            Some(pending) => drop(pending),
+            // Neither answered nor kept: nothing will ever come.
+            None if self.awaits_answer(serial) => self.lose(reactor),
+            None => {}
+        }
+        Some(used)
+    }
+
+    /// Takes in what of a body lies behind its head already.
+    pub(super) fn read_ahead(
+        &self,
+        reactor: &Reactor<H>,
+        body: &mut Body,
+        rest: &[u8],
+    ) -> Option<usize> {
+        let settings = self.server.settings();
+        let mut at = 0;
+        loop {
+            let input = rest.get(at..).unwrap_or_default();
+            let mut slots = FieldSlots::new();
+            let step =
+                self.inner.borrow_mut().reader.next_event(&settings.limits, input, &mut slots);
+            match step {
+                Err(error) => {
+                    self.refuse(reactor, &error);
+                    return None;
+                }
+                Ok(step) => {
+                    at += step.consumed;
+                    match step.event {
+                        Event::NeedData | Event::Head(_) => return Some(at),
+                        Event::Data(data) => {
+                            body.take_in(data, reactor.turn_time(), settings);
+                            if matches!(body.state, BodyState::Failed(_)) {
+                                self.server.count(|statistics| statistics.bodies_too_large += 1);
+                                return Some(rest.len());
+                            }
+                        }
+                        Event::End => {
+                            body.end();
+                            return Some(at);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // --- the body ---------------------------------------------------------------------------------
+
+    pub(super) fn body_data(&self, reactor: &Reactor<H>, data: &[u8]) {
+        let failed = {
+            let mut inner = self.inner.borrow_mut();
+            let Some(body) = inner.body.as_mut() else { return };
+            body.take_in(data, reactor.turn_time(), self.server.settings());
+            matches!(body.state, BodyState::Failed(_))
+        };
+        if failed {
+            self.server.count(|statistics| statistics.bodies_too_large += 1);
+            self.settled(reactor);
+        }
+    }
+
+    pub(super) fn body_end(&self, reactor: &Reactor<H>) {
+        if let Some(body) = self.inner.borrow_mut().body.as_mut() {
+            body.end();
+        }
+        self.settled(reactor);
+    }
+
+    pub(super) fn fail_body(&self, reactor: &Reactor<H>, failure: BodyFailure) {
+        let waited = {
+            let mut inner = self.inner.borrow_mut();
+            inner.exchange.keep_alive = false;
+            inner.body.as_mut().is_some_and(|body| body.fail(failure))
+        };
+        if waited {
+            self.settled(reactor);
+        }
+    }
+
+    pub(super) fn settled(&self, reactor: &Reactor<H>) {
+        // Taken out, so that nothing is borrowed while the application runs.
+        let pending = self.pending.take();
+        if let Some(pending) = pending {
+            self.server.application().body_settled(reactor, &pending);
+            let phase = self.inner.borrow().phase;
+            match phase {
+                Phase::Handling if self.pending.borrow().is_none() => {
+                    self.pending.replace(Some(pending));
+                }
+                Phase::Closed => self.abandon(reactor, pending),
+                _ => drop(pending),
+            }
+        }
+    }
+}

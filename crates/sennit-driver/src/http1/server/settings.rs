@@ -1,0 +1,45 @@
+//! What one peer may cost a server: the published limits.
+
+use sennit_engine::clock::{Nanos, SECOND};
+use sennit_wire::http1::Limits;
+
+/// The limits of a server. Times are nanoseconds, sizes bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Sizes inside one message.
+    pub limits: Limits,
+    /// From accept, and from the first byte of each request, to the end of its head. Default 10 s
+    /// (nginx 60, hyper 30; uvicorn and aiohttp have none).
+    pub header_timeout: Nanos,
+    /// From an answer to the first byte of the next request. Default 15 s (nginx 75, uvicorn 5).
+    pub keep_alive_timeout: Nanos,
+    /// Without any byte of a body that was asked for. Default 60 s.
+    pub body_timeout: Nanos,
+    /// Bytes per second of a body that was asked for, after its first ten seconds. Default 500
+    /// (Postfix's number; nginx has none).
+    pub min_body_rate: u64,
+    /// A body that is read whole. Default 10 MiB (nginx 1 MiB).
+    pub max_body_size: usize,
+    /// Without any byte of an answer taken by the peer. Default 30 s (nginx 60).
+    pub write_timeout: Nanos,
+    /// Requests on one connection. Default 10,000 (nginx 1,000).
+    pub max_requests: u32,
+    /// Connections open at once; further ones are closed unanswered.
+    pub max_connections: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limits: Limits::DEFAULT,
+            header_timeout: 10 * SECOND,
+            keep_alive_timeout: 15 * SECOND,
+            body_timeout: 60 * SECOND,
+            min_body_rate: 500,
+            max_body_size: 10 * 1024 * 1024,
+            write_timeout: 30 * SECOND,
+            max_requests: 10_000,
+            max_connections: u64::MAX,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The socket calls: each a thin, safe function around one system call.
+
+mod address;
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+pub use address::{local_address, peer_address};
+
+/// The longest queue of connections that nobody has accepted yet; the kernel cuts it to
+/// `net.core.somaxconn`. asyncio asks for 100, and a burst of more than that waits a second.
+pub const FULL_BACKLOG: i32 = 65_535;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_size(result: libc::ssize_t) -> io::Result<usize> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+}
+
+fn set_flag(socket: RawFd, level: i32, name: i32) -> io::Result<()> {
+    let one: libc::c_int = 1;
+    // SAFETY: the pointer and the length name `one`, which outlives the call.
+    check(unsafe {
+        libc::setsockopt(socket, level, name, (&raw const one).cast(), size_of_val(&one) as u32)
+    })?;
+    Ok(())
+}
+
+/// Opens a non-blocking stream socket for an address's family.
+pub fn open_stream(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let socket = check(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// Sends small writes at once instead of waiting for the peer's acknowledgement. An accepted
+/// socket inherits this from its listener.
+pub fn set_no_delay(socket: RawFd) -> io::Result<()> {
+    set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
+}
+
+/// Puts a descriptor into non-blocking mode.
+pub fn set_non_blocking(descriptor: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = check(unsafe { libc::fcntl(descriptor, libc::F_GETFL) })?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
+/// Starts to connect. True: connected already. False: writability will tell.
+pub fn start_connect(socket: RawFd, address: &SocketAddr) -> io::Result<bool> {
+    let (raw, length) = address::to_raw(address);
+    // SAFETY: `raw` holds a socket address of `length` bytes and outlives the call.
+    match check(unsafe { libc::connect(socket, (&raw const raw).cast(), length) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Binds a TCP socket and listens on it. An address still in TIME_WAIT may be reused.
+pub fn listen(address: &SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let socket = open_stream(address)?;
+    set_flag(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    if address.is_ipv6() {
+        set_flag(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+    }
+    set_no_delay(socket.as_raw_fd())?;
+    let (raw, length) = address::to_raw(address);
+    // SAFETY: `raw` holds a socket address of `length` bytes and outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) })?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(socket)
+}
+
+/// Takes one waiting connection, non-blocking, with its peer where that has an IP address.
+pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let (socket, peer) = address::read_with(|raw, length| {
+        // SAFETY: `read_with` hands out a valid address buffer and its length.
+        unsafe { libc::accept4(listener, raw, length, flags) }
+    })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    Ok((unsafe { OwnedFd::from_raw_fd(socket) }, peer))
+}
+
+/// The error that is pending on a socket: how an asynchronous connect has ended.
+pub fn take_error(socket: RawFd) -> io::Result<Option<io::Error>> {
+    let mut error: libc::c_int = 0;
+    let mut length = size_of_val(&error) as libc::socklen_t;
+    // SAFETY: the pointers name two locals that outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut error).cast(),
+            &mut length,
+        )
+    })?;
+    Ok((error != 0).then(|| io::Error::from_raw_os_error(error)))
+}
+
+/// Reads what is there, zero at the end of the stream.
+#[inline]
+pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length name one writable slice.
+    check_size(unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Writes what the kernel takes. A peer that is gone is an error, not a signal.
+#[inline]
+pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length name one readable slice.
+    check_size(unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// Writes several pieces with one call.
+pub fn send_vectored(socket: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid msghdr: no name, no pieces, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len();
+    // SAFETY: IoSlice has the layout of iovec; the kernel only reads the pieces.
+    check_size(unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) })
+}
+
+/// Tells the peer that no more bytes will come.
+pub fn shutdown_write(socket: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::shutdown(socket, libc::SHUT_WR) })?;
+    Ok(())
+}
+
+/// Whether an error only says that nothing can be done right now.
+#[inline]
+pub fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,533 @@
+//! A stream with manners: what asyncio calls a transport.
+//!
+//! Laws:
+//! - A protocol hears `data_received*`, then `eof_received` at most once, then `connection_lost`
+//!   exactly once, and nothing after it.
+//! - What was written before [`Transport::close`] is sent; [`Transport::abort`] drops it.
+//! - All writes made while the connection is dispatched leave with one call at its end; writes
+//!   made elsewhere leave at the end of the turn.
+//! - `pause_writing` when more than the high-water mark waits, `resume_writing` when no more than
+//!   the low-water mark does; never two of the same in a row.
+//!
+//! | state | may become | when |
+//! | --- | --- | --- |
+//! | Open | Draining | `close`, or the end of the peer's stream without a wish to stay |
+//! | Open, Draining | Lost | nothing is left to send; `abort`; an error |
+//! | Lost | Closed | `connection_lost` has returned, in its own place of the ready queue |
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
+
+use crate::host::{Host, Source};
+use crate::poller::{Interest, Readiness};
+use crate::reactor::Reactor;
+use crate::sources::Token;
+use crate::stream::{Chunk, Flushed, Received, Stream};
+
+/// Bytes that may wait before a protocol is told to pause; asyncio's number.
+pub const HIGH_WATER: usize = 64 * 1024;
+
+/// Where a transport is in its life; the module's page has the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Both ways.
+    Open,
+    /// Sends what is left, reads nothing.
+    Draining,
+    /// Over; the protocol has not heard yet.
+    Lost,
+    /// Over; the descriptor is closed.
+    Closed,
+}
+
+/// The reading half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Data goes to the protocol.
+    Flowing,
+    /// The protocol wants none for now.
+    Paused,
+    /// The peer has sent all.
+    Ended,
+}
+
+/// The writing half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// Takes data.
+    Flowing,
+    /// Takes no more; the end is sent after what waits.
+    Ending,
+    /// The end is sent.
+    Ended,
+}
+
+/// What the protocol was told last about its writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressure {
+    /// `resume_writing`, or nothing yet.
+    Low,
+    /// `pause_writing`.
+    High,
+}
+
+/// Why nothing is sent right now although the socket might take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cork {
+    Out,
+    Dispatch,
+    Turn,
+}
+
+/// A write that came too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteRefused {
+    /// `write_eof` was called before.
+    AfterEof,
+}
+
+/// What stands above a transport. No borrow is held during any of these calls.
+pub trait Protocol<H: Host>: Sized + 'static {
+    /// Immutable bytes of the host that can be queued without a copy. Dropping them must not run
+    /// foreign code.
+    type Bytes: AsRef<[u8]>;
+
+    /// Bytes have come.
+    fn data_received(&self, reactor: &Reactor<H>, data: &[u8]);
+
+    /// Whether bytes are to be read into [`Protocol::fill_buffer`]'s buffer instead.
+    fn has_buffer(&self) -> bool {
+        false
+    }
+
+    /// Gets a buffer from the protocol, has `fill` read into it, and tells the protocol what has
+    /// come. `None`: the protocol has failed and has said so.
+    fn fill_buffer(
+        &self,
+        _reactor: &Reactor<H>,
+        _fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
+    ) -> Option<io::Result<Received>> {
+        None
+    }
+
+    /// The peer has sent all. True: keep the writing half open.
+    fn eof_received(&self, reactor: &Reactor<H>) -> bool;
+    /// It is over; `None` after an orderly end.
+    fn connection_lost(&self, reactor: &Reactor<H>, error: Option<io::Error>);
+    /// More than the high-water mark waits.
+    fn pause_writing(&self, reactor: &Reactor<H>);
+    /// No more than the low-water mark waits.
+    fn resume_writing(&self, reactor: &Reactor<H>);
+    /// The reactor was closed under a live connection: let go of everything.
+    fn abandoned(&self) {}
+    /// Shows the collector each value that this holds exactly once.
+    fn visit(&self, _visitor: &mut dyn FnMut(&H::Value)) {}
+}
+
+struct Inner<B> {
+    stream: Option<Stream<B>>,
+    state: State,
+    reading: Reading,
+    writing: Writing,
+    pressure: Pressure,
+    cork: Cork,
+    high_water: usize,
+    low_water: usize,
+    error: Option<io::Error>,
+}
+
+/// One connection and its protocol.
+pub struct Transport<H: Host, P: Protocol<H>> {
+    protocol: P,
+    token: Cell<Token>,
+    inner: RefCell<Inner<P::Bytes>>,
+    host: std::marker::PhantomData<fn(H)>,
+}
+
+impl<H: Host, P: Protocol<H>> Transport<H, P> {
+    /// A transport over a connected, non-blocking socket. Nothing is read before
+    /// [`Transport::start`].
+    pub fn new(socket: OwnedFd, protocol: P) -> Rc<Self> {
+        Rc::new(Transport {
+            protocol,
+            token: Cell::new(Token::NONE),
+            inner: RefCell::new(Inner {
+                stream: Some(Stream::new(socket)),
+                state: State::Open,
+                reading: Reading::Flowing,
+                writing: Writing::Flowing,
+                pressure: Pressure::Low,
+                cork: Cork::Out,
+                high_water: HIGH_WATER,
+                low_water: HIGH_WATER / 4,
+                error: None,
+            }),
+            host: std::marker::PhantomData,
+        })
+    }
+
+    /// Registers the transport: from here on the protocol hears of data. When this fails the
+    /// socket is closed with the last reference.
+    pub fn start(self: &Rc<Self>, reactor: &Reactor<H>) -> io::Result<()> {
+        let Some(descriptor) = self.descriptor() else { return Ok(()) };
+        let token = reactor.register(descriptor, Interest::Edge, self.clone())?;
+        self.token.set(token);
+        // Whatever was done to the transport before it had a token takes effect now.
+        let (state, queued) = (self.state(), self.queued());
+        if state == State::Lost {
+            reactor.notify_later(token);
+        } else if queued > 0 || state == State::Draining {
+            self.inner.borrow_mut().cork = Cork::Turn;
+            reactor.flush_later(token);
+        }
+        Ok(())
+    }
+
+    /// What stands above.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    /// The socket's descriptor while there is one.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.inner.borrow().stream.as_ref().map(Stream::descriptor)
+    }
+
+    /// Where the transport is in its life.
+    pub fn state(&self) -> State {
+        self.inner.borrow().state
+    }
+
+    /// The state of the reading half.
+    pub fn reading(&self) -> Reading {
+        self.inner.borrow().reading
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn queued(&self) -> usize {
+        self.inner.borrow().stream.as_ref().map_or(0, Stream::queued)
+    }
+
+    /// The low and high water marks, in bytes.
+    pub fn water_marks(&self) -> (usize, usize) {
+        let inner = self.inner.borrow();
+        (inner.low_water, inner.high_water)
+    }
+
+    /// Sets the water marks, in bytes.
+    pub fn set_water_marks(&self, reactor: &Reactor<H>, low: usize, high: usize) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.low_water = low;
+            inner.high_water = high;
+        }
+        self.mind_high_water(reactor);
+    }
+
+    /// Stops data for the protocol; the kernel's buffer fills and the peer must wait. False: it
+    /// was paused or over already.
+    pub fn pause_reading(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let flows = inner.reading == Reading::Flowing && inner.state == State::Open;
+        if flows {
+            inner.reading = Reading::Paused;
+        }
+        flows
+    }
+
+    /// Lets data through again.
+    pub fn resume_reading(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.reading != Reading::Paused || inner.state != State::Open {
+                return;
+            }
+            inner.reading = Reading::Flowing;
+        }
+        // The edge was reported while nobody listened; PEER_CLOSED makes the read go to the end.
+        let readiness = Readiness::READABLE.with(Readiness::PEER_CLOSED);
+        reactor.dispatch_again(self.token.get(), readiness);
+    }
+
+    /// Queues a piece and sees to it that it leaves. Ignored after the end of the connection.
+    pub fn write(&self, reactor: &Reactor<H>, chunk: Chunk<P::Bytes>) -> Result<(), WriteRefused> {
+        let over = {
+            let mut inner = self.inner.borrow_mut();
+            if matches!(inner.writing, Writing::Ending | Writing::Ended) {
+                return Err(WriteRefused::AfterEof);
+            }
+            let over = matches!(inner.state, State::Lost | State::Closed);
+            let refused = match inner.stream.as_mut() {
+                Some(stream) if !over => {
+                    stream.push(chunk);
+                    None
+                }
+                _ => Some(chunk),
+            };
+            if refused.is_some() {
+                drop(inner);
+                drop(refused);
+                return Ok(());
+            }
+            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water)
+        };
+        if over {
+            // Too much to wait for the end of the turn: offer it to the kernel first.
+            self.flush_now(reactor);
+            self.mind_high_water(reactor);
+        } else {
+            self.cork_for_turn(reactor);
+        }
+        Ok(())
+    }
+
+    fn cork_for_turn(&self, reactor: &Reactor<H>) {
+        let mut inner = self.inner.borrow_mut();
+        let waiting = inner.stream.as_ref().is_some_and(|stream| stream.queued() > 0);
+        if inner.cork == Cork::Out && waiting && self.token.get() != Token::NONE {
+            inner.cork = Cork::Turn;
+            reactor.flush_later(self.token.get());
+        }
+    }
+
+    /// Sends the end of the stream after what is queued.
+    pub fn write_eof(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if matches!(inner.writing, Writing::Ending | Writing::Ended) {
+                return;
+            }
+            inner.writing = Writing::Ending;
+        }
+        self.flush_now(reactor);
+    }
+
+    /// Sends what is queued, then closes.
+    pub fn close(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.state != State::Open {
+                return;
+            }
+            inner.state = State::Draining;
+        }
+        self.flush_now(reactor);
+    }
+
+    /// Closes at once; what is queued is lost.
+    pub fn abort(&self, reactor: &Reactor<H>) {
+        self.lose(reactor, None);
+    }
+
+    /// Ends the connection with an error.
+    pub fn fail(&self, reactor: &Reactor<H>, error: io::Error) {
+        self.lose(reactor, Some(error));
+    }
+
+    fn lose(&self, reactor: &Reactor<H>, error: Option<io::Error>) {
+        let dropped = {
+            let mut inner = self.inner.borrow_mut();
+            if !matches!(inner.state, State::Open | State::Draining) {
+                return;
+            }
+            inner.state = State::Lost;
+            inner.error = error;
+            inner.stream.as_mut().map(Stream::discard)
+        };
+        drop(dropped);
+        if self.token.get() != Token::NONE {
+            reactor.notify_later(self.token.get());
+        }
+    }
+
+    /// Sends what it can, and does what was to be done when nothing is left.
+    fn flush_now(&self, reactor: &Reactor<H>) {
+        if reactor.host().is_foreign() {
+            return;
+        }
+        let result = {
+            let mut inner = self.inner.borrow_mut();
+            if !matches!(inner.state, State::Open | State::Draining) {
+                return;
+            }
+            match inner.stream.as_mut() {
+                Some(stream) => stream.flush(),
+                None => return,
+            }
+        };
+        match result {
+            Err(error) => return self.lose(reactor, Some(error)),
+            Ok(Flushed::Blocked) => {}
+            Ok(Flushed::All) => self.flushed_all(reactor),
+        }
+        self.mind_low_water(reactor);
+    }
+
+    fn flushed_all(&self, reactor: &Reactor<H>) {
+        let (state, shut) = {
+            let mut inner = self.inner.borrow_mut();
+            let shut = match inner.writing {
+                Writing::Ending => {
+                    inner.writing = Writing::Ended;
+                    inner.stream.as_ref().map(Stream::shutdown_write)
+                }
+                _ => None,
+            };
+            (inner.state, shut)
+        };
+        match (state, shut) {
+            (State::Draining, _) => self.lose(reactor, None),
+            (_, Some(Err(error))) if error.kind() != io::ErrorKind::NotConnected => {
+                self.lose(reactor, Some(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn mind_high_water(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let queued = inner.stream.as_ref().map_or(0, Stream::queued);
+            if inner.pressure == Pressure::High || queued <= inner.high_water {
+                return;
+            }
+            inner.pressure = Pressure::High;
+        }
+        self.protocol.pause_writing(reactor);
+    }
+
+    fn mind_low_water(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let queued = inner.stream.as_ref().map_or(0, Stream::queued);
+            if inner.pressure == Pressure::Low || queued > inner.low_water {
+                return;
+            }
+            if inner.state == State::Lost {
+                return;
+            }
+            inner.pressure = Pressure::Low;
+        }
+        self.protocol.resume_writing(reactor);
+    }
+
+    fn wants_data(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.state == State::Open && inner.reading == Reading::Flowing
+    }
+
+    fn receive_into(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        match self.inner.borrow().stream.as_ref() {
+            Some(stream) => stream.receive(buffer),
+            None => Ok(Received::Blocked),
+        }
+    }
+
+    /// Reads once and tells the protocol. What has come, and how much could have come.
+    fn read_once(&self, reactor: &Reactor<H>) -> Option<(io::Result<Received>, usize)> {
+        if self.protocol.has_buffer() {
+            let mut room = 0;
+            let result = self.protocol.fill_buffer(reactor, &mut |buffer| {
+                room = buffer.len();
+                self.receive_into(buffer)
+            })?;
+            return Some((result, room));
+        }
+        let mut scratch = reactor.take_scratch();
+        let room = scratch.len();
+        let result = self.receive_into(&mut scratch);
+        if let Ok(Received::Data(count)) = result {
+            self.protocol.data_received(reactor, &scratch[..count]);
+        }
+        reactor.return_scratch(scratch);
+        Some((result, room))
+    }
+
+    fn read(&self, reactor: &Reactor<H>, readiness: Readiness) {
+        let peer_closed = readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
+        let mut taken = 0;
+        while self.wants_data() {
+            let Some((result, room)) = self.read_once(reactor) else { return };
+            match result {
+                Ok(Received::Blocked) => return,
+                Ok(Received::End) => return self.end_of_stream(reactor),
+                Err(error) => return self.lose(reactor, Some(error)),
+                Ok(Received::Data(count)) => {
+                    taken += count;
+                    if count < room && !peer_closed {
+                        return;
+                    }
+                    if taken >= crate::reactor::SCRATCH_SIZE {
+                        return reactor.dispatch_again(self.token.get(), readiness);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end_of_stream(&self, reactor: &Reactor<H>) {
+        self.inner.borrow_mut().reading = Reading::Ended;
+        let keep_open = self.protocol.eof_received(reactor);
+        if !keep_open {
+            self.close(reactor);
+        }
+    }
+}
+
+impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
+    fn ready(self: Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
+        let was_blocked = self.queued() > 0;
+        let before = std::mem::replace(&mut self.inner.borrow_mut().cork, Cork::Dispatch);
+        // Reading comes first: a peer that no longer listens may have said why, and a failed
+        // write would end the connection over it.
+        if readiness.has(Readiness::READABLE) {
+            self.read(reactor, readiness);
+        }
+        self.inner.borrow_mut().cork = before;
+        let may_send = !was_blocked || readiness.has(Readiness::WRITABLE);
+        if before == Cork::Out && may_send && self.queued() > 0 {
+            self.flush_now(reactor);
+        }
+    }
+
+    fn flush(self: Rc<Self>, reactor: &Reactor<H>) {
+        self.inner.borrow_mut().cork = Cork::Out;
+        self.flush_now(reactor);
+    }
+
+    fn notified(self: Rc<Self>, reactor: &Reactor<H>) {
+        let error = {
+            let mut inner = self.inner.borrow_mut();
+            if inner.state != State::Lost {
+                return;
+            }
+            inner.error.take()
+        };
+        self.protocol.connection_lost(reactor, error);
+        let stream = {
+            let mut inner = self.inner.borrow_mut();
+            inner.state = State::Closed;
+            inner.stream.take()
+        };
+        drop(stream);
+        let source = reactor.remove(self.token.replace(Token::NONE));
+        drop(source);
+    }
+
+    fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {
+        let stream = {
+            let mut inner = self.inner.borrow_mut();
+            inner.state = State::Closed;
+            inner.stream.take()
+        };
+        drop(stream);
+        self.token.set(Token::NONE);
+        self.protocol.abandoned();
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&H::Value)) {
+        self.protocol.visit(visitor);
+    }
+}

@@ -1,0 +1,322 @@
+//! A handler's coroutine as its task sees it: it hands everything through, and answers the request
+//! when the handler has ended.
+
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_driver::http1::server::Serial;
+
+use super::application::{self, PythonConnection};
+use crate::globals::globals;
+use crate::kit::{
+    Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
+    positional, raise, row, take_exception,
+};
+
+/// The request that a coroutine is to answer.
+pub struct Exchange {
+    connection: Rc<PythonConnection>,
+    serial: Serial,
+    request: Object,
+}
+
+impl Exchange {
+    /// Names one request of a connection.
+    pub fn new(connection: Rc<PythonConnection>, serial: Serial, request: Object) -> Self {
+        Exchange { connection, serial, request }
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    coroutine: Option<Object>,
+    /// What the coroutine has yielded before its task ran for the first time.
+    yielded: Option<Object>,
+    exchange: Option<Exchange>,
+}
+
+/// The coroutine of a handler's task.
+#[repr(C)]
+pub struct Adapter {
+    head: Head,
+    fields: Fields,
+}
+
+enum Progress {
+    Waits(Object),
+    Over,
+}
+
+impl Adapter {
+    /// An adapter without a coroutine: it ends at its first step.
+    pub fn make() -> Outcome<Object> {
+        let class = globals().http.adapter_type.as_ptr().cast::<ffi::PyTypeObject>();
+        // SAFETY: the allocator gives zeroed memory, into which the fields are written before anybody sees the
+        // object; GIL.
+        unsafe {
+            let object = Object::owned(ffi::PyType_GenericAlloc(class, 0))?;
+            let this = object.as_ptr().cast::<Adapter>();
+            (&raw mut (*this).fields).write(Fields::default());
+            Ok(object)
+        }
+    }
+
+    fn fields(this: *mut ffi::PyObject) -> *mut Fields {
+        // SAFETY: the pointer names an adapter: CPython checks it for methods, and we made the others.
+        unsafe { &raw mut (*this.cast::<Adapter>()).fields }
+    }
+
+    /// Gives an adapter a coroutine, and what that has yielded already.
+    pub fn take_over(
+        adapter: &Object,
+        coroutine: Object,
+        yielded: Option<Object>,
+        exchange: Exchange,
+    ) {
+        let fields = Adapter::fields(adapter.as_ptr());
+        // SAFETY: the adapter is idle: nothing is overwritten but `None`; GIL.
+        unsafe {
+            *fields = Fields { coroutine: Some(coroutine), yielded, exchange: Some(exchange) }
+        };
+    }
+
+    fn coroutine(this: *mut ffi::PyObject) -> Option<Object> {
+        // SAFETY: a short read; GIL.
+        unsafe { (*Adapter::fields(this)).coroutine.clone() }
+    }
+
+    /// The coroutine has ended: nothing is kept of it.
+    fn finish(this: *mut ffi::PyObject) -> Option<Exchange> {
+        // SAFETY: values are taken out and dropped when the fields are consistent again; GIL.
+        unsafe {
+            let fields = Adapter::fields(this);
+            let (coroutine, exchange) = ((*fields).coroutine.take(), (*fields).exchange.take());
+            drop(coroutine);
+            exchange
+        }
+    }
+
+    fn returned(this: *mut ffi::PyObject, value: Object) -> Outcome<Progress> {
+        if let Some(exchange) = Adapter::finish(this) {
+            let Exchange { connection, serial, request } = exchange;
+            application::respond(&connection, serial, &request, value);
+        }
+        Ok(Progress::Over)
+    }
+
+    /// An error is set: it is reported here, and the task ends well; unless it is the task's own affair.
+    fn raised(this: *mut ffi::PyObject) -> Outcome<Progress> {
+        let exception = take_exception();
+        if let Some(exchange) = Adapter::finish(this) {
+            let Exchange { connection, serial, request } = exchange;
+            if application::respond_to_error(&connection, serial, &request, &exception) {
+                return Ok(Progress::Over);
+            }
+        }
+        // SAFETY: a live exception; GIL.
+        unsafe {
+            ffi::PyErr_SetObject(ffi::Py_TYPE(exception.as_ptr()).cast(), exception.as_ptr());
+        }
+        Err(Raised)
+    }
+
+    fn send(this: *mut ffi::PyObject, value: *mut ffi::PyObject) -> Outcome<Progress> {
+        // SAFETY: a short take; GIL.
+        if let Some(yielded) = unsafe { (*Adapter::fields(this)).yielded.take() } {
+            return Ok(Progress::Waits(yielded));
+        }
+        let Some(coroutine) = Adapter::coroutine(this) else { return Ok(Progress::Over) };
+        let mut result = std::ptr::null_mut();
+        // SAFETY: a live coroutine and value; the result is new unless an error is set; GIL.
+        unsafe {
+            match crate::kit::iterator_send(coroutine.as_ptr(), value, &mut result) {
+                ffi::PySendResult::PYGEN_RETURN => Adapter::returned(this, Object::owned(result)?),
+                ffi::PySendResult::PYGEN_NEXT => Ok(Progress::Waits(Object::owned(result)?)),
+                ffi::PySendResult::PYGEN_ERROR => Adapter::raised(this),
+            }
+        }
+    }
+
+    fn throw(this: *mut ffi::PyObject, arguments: &[*mut ffi::PyObject]) -> Outcome<Progress> {
+        // What it had yielded is not waited for any more.
+        // SAFETY: a short take; GIL.
+        drop(unsafe { (*Adapter::fields(this)).yielded.take() });
+        let Some(coroutine) = Adapter::coroutine(this) else {
+            return Err(set_exception(arguments));
+        };
+        let result = coroutine.attribute(c"throw").and_then(|throw| throw.call(arguments));
+        match result {
+            Ok(yielded) => Ok(Progress::Waits(yielded)),
+            Err(Raised) => match stop_iteration_value()? {
+                Some(value) => Adapter::returned(this, value),
+                None => Adapter::raised(this),
+            },
+        }
+    }
+}
+
+/// Raises what `throw` was called with.
+fn set_exception(arguments: &[*mut ffi::PyObject]) -> Raised {
+    // SAFETY: live arguments; GIL.
+    unsafe {
+        match arguments {
+            [error, ..] if ffi::PyExceptionInstance_Check(*error) != 0 => {
+                ffi::PyErr_SetObject(ffi::Py_TYPE(*error).cast(), *error);
+            }
+            [class, value, ..] => ffi::PyErr_SetObject(*class, *value),
+            [class] => ffi::PyErr_SetNone(*class),
+            [] => return raise(ffi::PyExc_TypeError, "throw() missing the exception"),
+        }
+    }
+    Raised
+}
+
+/// The value of the `StopIteration` that is set; `None`, with the error still set, if it is another one.
+fn stop_iteration_value() -> Outcome<Option<Object>> {
+    // SAFETY: an error is set; GIL.
+    if unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_StopIteration) } == 0 {
+        return Ok(None);
+    }
+    take_exception().attribute(c"value").map(Some)
+}
+
+fn stop_iteration() -> Raised {
+    // SAFETY: reading a static of the interpreter; GIL.
+    unsafe { ffi::PyErr_SetNone(ffi::PyExc_StopIteration) };
+    Raised
+}
+
+fn as_generator(progress: Outcome<Progress>) -> Outcome<Object> {
+    match progress? {
+        Progress::Waits(yielded) => Ok(yielded),
+        Progress::Over => Err(stop_iteration()),
+    }
+}
+
+unsafe extern "C" fn am_send(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    let mut over = false;
+    let pointer = guard(|| {
+        Adapter::send(this, value).map(|progress| match progress {
+            Progress::Waits(yielded) => yielded,
+            Progress::Over => {
+                over = true;
+                none()
+            }
+        })
+    });
+    // SAFETY: CPython gives a place for the result.
+    unsafe { *result = pointer };
+    match (pointer.is_null(), over) {
+        (true, _) => ffi::PySendResult::PYGEN_ERROR,
+        (false, true) => ffi::PySendResult::PYGEN_RETURN,
+        (false, false) => ffi::PySendResult::PYGEN_NEXT,
+    }
+}
+
+unsafe extern "C" fn iterate(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: reading the address of a static.
+    guard(|| as_generator(Adapter::send(this, unsafe { ffi::Py_None() })))
+}
+
+unsafe extern "C" fn itself(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a live object; GIL.
+    guard(|| Ok(unsafe { Object::from_borrowed(this) }))
+}
+
+one_argument!(send, Adapter, |this, value| as_generator(Adapter::send(this.head.get(), value)));
+
+positional!(throw, Adapter, |this, args| as_generator(Adapter::throw(this.head.get(), args.0)));
+
+no_arguments!(close, Adapter, |this| {
+    let this = this.head.get();
+    let coroutine = Adapter::coroutine(this);
+    drop(Adapter::finish(this));
+    match coroutine {
+        Some(coroutine) => coroutine.attribute(c"close")?.call(&[]),
+        None => Ok(none()),
+    }
+});
+
+/// What a task shows of its coroutine is what that shows of itself.
+unsafe extern "C" fn get_attribute(
+    this: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls with live objects; the first error is replaced only by the second's; GIL.
+    unsafe {
+        let own = ffi::PyObject_GenericGetAttr(this, name);
+        if !own.is_null() || ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) == 0 {
+            return own;
+        }
+        match Adapter::coroutine(this) {
+            Some(coroutine) => {
+                ffi::PyErr_Clear();
+                ffi::PyObject_GetAttr(coroutine.as_ptr(), name)
+            }
+            None => std::ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> i32 {
+    // SAFETY: the collector calls with a live adapter whose fields are zeroed or written.
+    unsafe {
+        let fields = &*Adapter::fields(object);
+        let request = fields.exchange.as_ref().map(|exchange| &exchange.request);
+        let owned = [fields.coroutine.as_ref(), fields.yielded.as_ref(), request];
+        for value in owned.into_iter().flatten() {
+            let status = visit(value.as_ptr(), argument);
+            if status != 0 {
+                return status;
+            }
+        }
+        visit(ffi::Py_TYPE(object).cast(), argument)
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
+    // SAFETY: the collector calls with a live adapter; what is taken out is dropped afterwards.
+    let fields = unsafe { std::mem::take(&mut *Adapter::fields(object)) };
+    drop(fields);
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with a dead adapter.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        clear(object);
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// `core.HandlerCoroutine`.
+pub fn make_type() -> Outcome<Object> {
+    TypeSpec::new(c"sennit._native.core.HandlerCoroutine", size_of::<Adapter>())
+        .flags(ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
+        .slot(ffi::Py_tp_dealloc, dealloc as *mut _)
+        .slot(ffi::Py_tp_traverse, traverse as *mut _)
+        .slot(ffi::Py_tp_clear, clear as *mut _)
+        .slot(ffi::Py_tp_getattro, get_attribute as *mut _)
+        .slot(ffi::Py_tp_iter, itself as *mut _)
+        .slot(ffi::Py_tp_iternext, iterate as *mut _)
+        .slot(ffi::Py_am_await, itself as *mut _)
+        .slot(ffi::Py_am_send, am_send as *mut _)
+        .slot(ffi::Py_tp_doc, doc(c"The coroutine of an HTTP handler's task."))
+        .methods(vec![
+            row!(one c"send", send, c"Resume the handler."),
+            row!(positional c"throw", throw, c"Raise an exception in the handler."),
+            row!(noargs c"close", close, c"End the handler."),
+        ])
+        .build()
+}

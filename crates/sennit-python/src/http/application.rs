@@ -1,0 +1,297 @@
+//! A Python handler as the driver's application.
+
+use std::ffi::CStr;
+use std::io;
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_driver::http1::server::{
+    Answer, AnswerBody, Application, BodyFailure, Connection, Serial,
+};
+use sennit_engine::Reactor;
+use sennit_wire::http1::{RequestHead, reason_phrase};
+
+use super::request::{self, Request};
+use super::response::{self, BodyBytes};
+use super::step::{Stepped, Stepper};
+use crate::event_loop::{LoopObject, LoopState};
+use crate::globals::{globals, is_instance};
+use crate::host::PythonHost;
+use crate::kit::{Object, Outcome, Raised, os_error, raise, take_exception};
+
+/// A connection of a Python handler.
+pub type PythonConnection = Connection<PythonHost, PythonApplication>;
+
+/// A request whose handler has suspended.
+pub struct Pending {
+    task: Object,
+    request: Object,
+}
+
+/// A handler, its loop, and the Python server that wants to know of the end.
+pub struct PythonApplication {
+    event_loop: Object,
+    owner: Object,
+    stepper: Stepper,
+}
+
+impl PythonApplication {
+    /// The application of a handler. `owner` has the methods `_drained()` and `_exhausted(error)`.
+    pub fn new(event_loop: Object, owner: Object, handler: Object) -> Outcome<Self> {
+        Ok(PythonApplication { event_loop, owner, stepper: Stepper::new(handler)? })
+    }
+
+    /// The loop.
+    pub fn event_loop(&self) -> &Object {
+        &self.event_loop
+    }
+
+    /// The loop's state.
+    pub fn state(&self) -> Option<&LoopState> {
+        // SAFETY: the loop is held; GIL.
+        unsafe { LoopObject::of(self.event_loop.as_ptr()) }
+    }
+
+    /// Drops what is kept for requests to come.
+    pub fn rest(&self) {
+        self.stepper.rest();
+    }
+
+    fn tell_owner(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        method: &Object,
+        argument: Option<&Object>,
+    ) {
+        let result = match argument {
+            Some(argument) => {
+                Object::call_method(method, &[self.owner.as_ptr(), argument.as_ptr()])
+            }
+            None => Object::call_method(method, &[self.owner.as_ptr()]),
+        };
+        if result.is_err()
+            && let Some(error) = reactor.host().catch(reactor)
+        {
+            reactor.host().report(reactor, "HTTP server", &error, &[(c"server", &self.owner)]);
+        }
+    }
+}
+
+impl Application<PythonHost> for PythonApplication {
+    type Bytes = BodyBytes;
+    type Pending = Pending;
+
+    #[inline]
+    fn request(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        connection: &Rc<PythonConnection>,
+        serial: Serial,
+        head: &RequestHead<'_, '_>,
+    ) -> Option<Pending> {
+        let outcome = self.state().ok_or(Raised).and_then(|state| {
+            let request = request::make(connection, serial, head)?;
+            let stepped =
+                self.stepper.step(&self.event_loop, state, &request, connection, serial)?;
+            Ok((request, stepped))
+        });
+        let Ok((request, stepped)) = outcome else {
+            let error = reactor.host().catch(reactor);
+            if let Some(error) = error {
+                let message = "HTTP request could not be handed to its handler";
+                reactor.host().report(reactor, message, &error, &[]);
+            }
+            answer_status(connection, serial, 500);
+            return None;
+        };
+        let pending = match stepped {
+            Stepped::Returned(value) => {
+                respond(connection, serial, &request, value);
+                None
+            }
+            Stepped::Failed(exception) => {
+                if !respond_to_error(connection, serial, &request, &exception) {
+                    leave_with(reactor, exception);
+                }
+                None
+            }
+            Stepped::Suspended(task) => Some(Pending { task, request: request.clone() }),
+        };
+        if request.reference_count() > 1 {
+            Request::keep(&request);
+        }
+        pending
+    }
+
+    fn body_settled(&self, reactor: &Reactor<PythonHost>, pending: &Pending) {
+        if Request::settle(&pending.request).is_err()
+            && let Some(error) = reactor.host().catch(reactor)
+        {
+            reactor.host().report(reactor, "HTTP request body", &error, &[]);
+        }
+    }
+
+    fn abandoned(&self, reactor: &Reactor<PythonHost>, pending: Pending) {
+        let cancelled = pending.task.attribute(c"cancel").and_then(|cancel| cancel.call(&[]));
+        if cancelled.is_err()
+            && let Some(error) = reactor.host().catch(reactor)
+        {
+            reactor.host().report(reactor, "HTTP handler", &error, &[]);
+        }
+    }
+
+    fn drained(&self, reactor: &Reactor<PythonHost>) {
+        self.stepper.rest();
+        self.tell_owner(reactor, &globals().names._drained, None);
+    }
+
+    fn exhausted(&self, reactor: &Reactor<PythonHost>, error: io::Error) {
+        match os_error(&error) {
+            Ok(error) => self.tell_owner(reactor, &globals().names._exhausted, Some(&error)),
+            Err(Raised) => drop(reactor.host().catch(reactor)),
+        }
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        visitor(&self.event_loop.as_ptr());
+        visitor(&self.owner.as_ptr());
+        self.stepper.visit(visitor);
+    }
+
+    fn visit_pending(pending: &Pending, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        visitor(&pending.task.as_ptr());
+        visitor(&pending.request.as_ptr());
+    }
+}
+
+/// An exception that is not a request's affair leaves the loop.
+fn leave_with(reactor: &Reactor<PythonHost>, exception: Object) {
+    // SAFETY: a live exception; GIL.
+    unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(exception.as_ptr()).cast(), exception.as_ptr()) };
+    drop(reactor.host().catch(reactor));
+}
+
+/// Answers a request with what its handler has returned.
+pub fn respond(connection: &Rc<PythonConnection>, serial: Serial, request: &Object, value: Object) {
+    let Some(state) = connection.server().application().state() else { return };
+    let reactor = state.reactor();
+    let answered =
+        response::with_answer(&value, |answer| connection.answer(reactor, serial, answer));
+    if answered.is_err() {
+        let exception = take_exception();
+        respond_to_error(connection, serial, request, &exception);
+    }
+}
+
+/// Answers a request whose handler has raised. False: the exception is the task's or the loop's affair,
+/// and nobody is answered.
+pub fn respond_to_error(
+    connection: &Rc<PythonConnection>,
+    serial: Serial,
+    request: &Object,
+    exception: &Object,
+) -> bool {
+    let Some(state) = connection.server().application().state() else { return true };
+    let reactor = state.reactor();
+    // SAFETY: live objects; GIL.
+    let is_ordinary =
+        unsafe { ffi::PyObject_IsInstance(exception.as_ptr(), ffi::PyExc_Exception) } == 1;
+    if !is_ordinary {
+        connection.abort(reactor);
+        return false;
+    }
+    if let Some(status) = status_of_peer_error(exception) {
+        answer_status(connection, serial, status);
+        return true;
+    }
+    if connection.awaits_answer(serial) {
+        answer_status(connection, serial, 500);
+    }
+    let message = match Object::represent(request) {
+        Ok(text) => format!("exception in the handler of {text}"),
+        Err(Raised) => "exception in an HTTP handler".to_owned(),
+    };
+    reactor.host().report(reactor, &message, exception, &[(c"request", request)]);
+    true
+}
+
+/// The status that says what the peer did wrong, if it is the peer's fault that a handler has raised.
+fn status_of_peer_error(exception: &Object) -> Option<u16> {
+    let class = errors(c"RemoteProtocolError").ok()?;
+    if !is_instance(exception.as_ptr(), &class).ok()? {
+        return None;
+    }
+    let hint = exception.attribute(c"hint").ok()?;
+    let pointer = hint.as_ptr();
+    // SAFETY: the value is owned here; GIL.
+    let hint = unsafe { crate::kit::Args::new(&pointer, 1) }.integer(0).ok()?;
+    u16::try_from(hint).ok().filter(|hint| (400..600).contains(hint))
+}
+
+fn answer_status(connection: &Rc<PythonConnection>, serial: Serial, status: u16) {
+    let Some(state) = connection.server().application().state() else { return };
+    let text = format!("{status} {}\n", reason_phrase(status));
+    let answer = Answer {
+        status,
+        content_type: Some(b"text/plain; charset=utf-8"),
+        fields: b"",
+        body: AnswerBody::Borrowed(text.as_bytes()),
+    };
+    connection.answer(state.reactor(), serial, answer);
+}
+
+/// A class of `sennit.errors`.
+pub fn errors(name: &CStr) -> Outcome<Object> {
+    Object::import(c"sennit.errors")?.attribute(name)
+}
+
+/// Raises one of our own errors.
+#[cold]
+pub fn raise_ours(name: &CStr, message: &str) -> Raised {
+    match errors(name) {
+        Ok(class) => raise(class.as_ptr(), message),
+        Err(raised) => raised,
+    }
+}
+
+/// Raises the error of a body that will never be complete.
+#[cold]
+pub fn body_error(failure: BodyFailure) -> Raised {
+    let (message, rule, hint) = match failure {
+        BodyFailure::Protocol(error) => (error.to_string(), error.rule, error.hint),
+        BodyFailure::TooLarge(limit) => (
+            format!("request body is larger than {limit} bytes (max_body_size)"),
+            "RFC 9110 section 15.5.14",
+            413,
+        ),
+        BodyFailure::TooSlow => (
+            "request body came too slowly (body_timeout, min_body_rate)".to_owned(),
+            "RFC 9110 section 15.5.9",
+            408,
+        ),
+        BodyFailure::Lost => {
+            let message = "the connection ended before the request's body did";
+            return raise_ours(c"ConnectionLostError", message);
+        }
+    };
+    let make = || -> Outcome<Object> {
+        let class = errors(c"RemoteProtocolError")?;
+        let error = class.call(&[Object::text(&message)?.as_ptr()])?;
+        let (rule, hint) = (Object::text(rule)?, Object::integer(i64::from(hint))?);
+        for (name, value) in [(c"rule", rule), (c"hint", hint)] {
+            // SAFETY: live objects, and a name that ends in zero; GIL.
+            let result = unsafe {
+                ffi::PyObject_SetAttrString(error.as_ptr(), name.as_ptr(), value.as_ptr())
+            };
+            if result < 0 {
+                return Err(Raised);
+            }
+        }
+        Ok(error)
+    };
+    if let Ok(error) = make() {
+        // SAFETY: a live exception; GIL.
+        unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(error.as_ptr()).cast(), error.as_ptr()) };
+    }
+    Raised
+}

@@ -1,0 +1,345 @@
+//! `core.HttpClient`: a driver's client as a Python object.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_driver::http1::client::{
+    Caller, Cause, Client, Failure, OriginId, Outgoing, RequestId, Response, Settings,
+};
+use sennit_engine::Reactor;
+use sennit_engine::clock::Nanos;
+use sennit_wire::http1::{Connection, RequestKind, RequestParts, encode_request_head};
+
+use super::application::raise_ours;
+use super::server::number;
+use crate::event_loop::{LoopObject, LoopState};
+use crate::globals::globals;
+use crate::host::PythonHost;
+use crate::kit::{
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
+    os_error, positional, raise, row, take_exception,
+};
+
+/// Who waits: futures, and how their results are made.
+pub struct PythonCaller {
+    event_loop: Object,
+    /// `make_response(status, head, body)`.
+    make_response: Object,
+    /// `make_error(step, kind, detail)`.
+    make_error: Object,
+}
+
+type PythonClient = Client<PythonHost, PythonCaller>;
+
+impl PythonCaller {
+    fn result(&self, response: &Response) -> Outcome<Object> {
+        let status = Object::integer(i64::from(response.status))?;
+        let head = Object::bytes(response.head())?;
+        let body = Object::bytes(response.body())?;
+        self.make_response.call(&[status.as_ptr(), head.as_ptr(), body.as_ptr()])
+    }
+
+    fn error(&self, failure: &Failure) -> Outcome<Object> {
+        let (kind, detail) = match &failure.cause {
+            Cause::System(error) => ("system", os_error(error)?),
+            Cause::Closed => ("closed", none()),
+            Cause::Protocol(error) => {
+                let message = Object::text(&error.to_string())?;
+                let rule = Object::text(error.rule)?;
+                // SAFETY: the tuple counts its own references; GIL.
+                let both = unsafe {
+                    Object::owned(ffi::PyTuple_Pack(2, message.as_ptr(), rule.as_ptr()))?
+                };
+                ("protocol", both)
+            }
+            Cause::ConnectTimedOut => ("connect_timeout", none()),
+            Cause::TimedOut => ("timeout", none()),
+            Cause::TooLarge(limit) => ("too_large", Object::integer(*limit as i64)?),
+            Cause::ClientClosed => ("client_closed", none()),
+        };
+        let step = Object::text(&failure.step.to_string())?;
+        let kind = Object::text(kind)?;
+        self.make_error.call(&[step.as_ptr(), kind.as_ptr(), detail.as_ptr()])
+    }
+
+    fn settle(&self, future: &Object, outcome: &Result<Response, Failure>) -> Outcome<()> {
+        let names = &globals().names;
+        if Object::call_method(&names.done, &[future.as_ptr()])?.truth()? {
+            return Ok(());
+        }
+        let made = match outcome {
+            Ok(response) => self.result(response).map(|value| (&names.set_result, value)),
+            Err(failure) => self.error(failure).map(|value| (&names.set_exception, value)),
+        };
+        let (method, value) =
+            made.unwrap_or_else(|Raised| (&names.set_exception, take_exception()));
+        Object::call_method(method, &[future.as_ptr(), value.as_ptr()]).map(drop)
+    }
+}
+
+impl Caller<PythonHost> for PythonCaller {
+    type Call = Object;
+
+    fn finished(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        future: Object,
+        outcome: Result<Response, Failure>,
+    ) {
+        if self.settle(&future, &outcome).is_err()
+            && let Some(error) = reactor.host().catch(reactor)
+        {
+            reactor.host().report(reactor, "HTTP client", &error, &[(c"future", &future)]);
+        }
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        visitor(&self.event_loop.as_ptr());
+        visitor(&self.make_response.as_ptr());
+        visitor(&self.make_error.as_ptr());
+    }
+
+    fn visit_call(future: &Object, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        visitor(&future.as_ptr());
+    }
+}
+
+#[repr(C)]
+struct HttpClient {
+    head: Head,
+    client: Option<Rc<PythonClient>>,
+}
+
+impl HttpClient {
+    fn client(&self) -> Outcome<&Rc<PythonClient>> {
+        let gone = || raise_ours(c"ClosedError", "the client is closed");
+        self.client.as_ref().ok_or_else(gone)
+    }
+}
+
+fn state(client: &PythonClient) -> Outcome<&LoopState> {
+    let event_loop = client.caller().event_loop.as_ptr();
+    // SAFETY: the loop is held by the client; its type was checked when that was made; GIL.
+    unsafe { LoopObject::of(event_loop) }.ok_or(Raised)
+}
+
+/// The settings in a dict, which the Python half has checked.
+fn settings(given: &Object) -> Outcome<Settings> {
+    let mut settings = Settings::default();
+    let nanos = |seconds: f64| (seconds * 1e9) as Nanos;
+    macro_rules! take {
+        ($($name:literal => $place:expr, $convert:expr;)*) => {
+            $(if let Some(value) = number(given, $name)? { $place = $convert(value); })*
+        };
+    }
+    take! {
+        "max_head_size" => settings.limits.max_head_size, |value| value as usize;
+        "max_header_count" => settings.limits.max_header_count, |value| value as usize;
+        "max_connections" => settings.max_connections, |value| value as u64;
+        "max_connecting" => settings.max_connecting, |value| value as u64;
+        "connect_timeout" => settings.connect_timeout, nanos;
+        "keep_alive" => settings.keep_alive, |value| value != 0.0;
+        "keep_alive_timeout" => settings.keep_alive_timeout, nanos;
+        "max_response_size" => settings.max_response_size, |value| value as usize;
+    }
+    Ok(settings)
+}
+
+unsafe extern "C" fn new(
+    class: *mut ffi::PyTypeObject,
+    arguments: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guard(|| {
+        // SAFETY: a live tuple of CPython's; GIL.
+        let values = unsafe { crate::kit::borrowed_slice(arguments) };
+        let [event_loop, make_response, make_error, given] = values else {
+            // SAFETY: reading a static of the interpreter; GIL.
+            let class = unsafe { ffi::PyExc_TypeError };
+            return Err(raise(class, "HttpClient(loop, make_response, make_error, settings)"));
+        };
+        // SAFETY: live values; the loop's type is checked; the allocator gives zeroed memory; GIL.
+        unsafe {
+            let own = |value: &*mut ffi::PyObject| Object::from_borrowed(*value);
+            let Some(state) = LoopObject::of(*event_loop) else {
+                return Err(raise(ffi::PyExc_TypeError, "the loop is no sennit.Reactor"));
+            };
+            state.check_open()?;
+            let settings = settings(&own(given))?;
+            let caller = PythonCaller {
+                event_loop: own(event_loop),
+                make_response: own(make_response),
+                make_error: own(make_error),
+            };
+            let object = Object::owned(((*class).tp_alloc.ok_or(Raised)?)(class, 0))?;
+            let this = object.as_ptr().cast::<HttpClient>();
+            let client = Client::new(state.reactor(), caller, settings);
+            (&raw mut (*this).client).write(Some(client));
+            Ok(object)
+        }
+    })
+}
+
+/// Addresses out of a sequence of (host, port) with numeric hosts.
+fn addresses(object: &Object) -> Outcome<Vec<SocketAddr>> {
+    // SAFETY: a live sequence, and items that are owned while they are used; GIL.
+    unsafe {
+        let all = Object::owned(ffi::PySequence_Tuple(object.as_ptr()))?;
+        let mut found = Vec::new();
+        for pair in crate::kit::borrowed_slice(all.as_ptr()) {
+            let pair = Object::owned(ffi::PySequence_Tuple(*pair))?;
+            let pair = Args(crate::kit::borrowed_slice(pair.as_ptr()));
+            pair.expect("address", 2, 2)?;
+            let host: Result<std::net::IpAddr, _> = pair.text(0)?.parse();
+            let port = u16::try_from(pair.integer(1)?);
+            match (host, port) {
+                (Ok(host), Ok(port)) => found.push(SocketAddr::new(host, port)),
+                _ => return Err(raise(ffi::PyExc_ValueError, "no numeric address")),
+            }
+        }
+        Ok(found)
+    }
+}
+
+one_argument!(add_origin, HttpClient, |this, given| {
+    // SAFETY: a live argument; GIL.
+    let given = unsafe { Object::from_borrowed(given) };
+    let origin = this.client()?.add_origin(addresses(&given)?);
+    Object::integer(origin.0 as i64)
+});
+
+positional!(set_addresses, HttpClient, |this, args| {
+    args.expect("set_addresses", 2, 2)?;
+    let origin = OriginId(args.integer(0)? as usize);
+    this.client()?.set_addresses(origin, addresses(&args.object(1))?);
+    Ok(none())
+});
+
+// request(future, origin, timeout, method, target, host, fields, body) -> id
+positional!(request, HttpClient, |this, args| {
+    args.expect("request", 8, 8)?;
+    let client = this.client()?;
+    let method = args.text(3)?;
+    let body = match args.optional(7) {
+        Some(_) => Some(args.bytes(7)?),
+        None => None,
+    };
+    let parts = RequestParts {
+        method,
+        target: args.text(4)?,
+        host: args.text(5)?,
+        fields: args.bytes(6)?,
+        content_length: body.map(|body| body.len() as u64),
+        chunked: false,
+        connection: (!client.settings().keep_alive).then_some(Connection::Close),
+    };
+    let mut bytes = Vec::new();
+    encode_request_head(&mut bytes, &parts)
+        .map_err(|error| raise_ours(c"LocalProtocolError", &error.to_string()))?;
+    bytes.extend_from_slice(body.unwrap_or_default());
+    bytes.shrink_to_fit();
+    let outgoing = Outgoing {
+        origin: OriginId(args.integer(1)? as usize),
+        bytes,
+        kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Ordinary },
+        is_idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
+        timeout: (args.float(2)? * 1e9) as Nanos,
+    };
+    let state = state(client)?;
+    state.check_open()?;
+    let id = client.request(state.reactor(), outgoing, args.object(0));
+    Object::integer(id.to_bits() as i64)
+});
+
+one_argument!(cancel, HttpClient, |this, id| {
+    let pointer = id;
+    // SAFETY: a live argument; GIL.
+    let id = unsafe { Args::new(&pointer, 1) }.integer(0)?;
+    if let Some(client) = &this.client {
+        let future = client.cancel(state(client)?.reactor(), RequestId::from_bits(id as u64));
+        drop(future);
+    }
+    Ok(none())
+});
+
+fn shut(client: &Rc<PythonClient>) {
+    if let Ok(state) = state(client)
+        && state.check_open().is_ok()
+    {
+        client.close(state.reactor());
+    } else {
+        // SAFETY: GIL. The loop is closed, and so is everything that it held.
+        unsafe { ffi::PyErr_Clear() };
+    }
+}
+
+no_arguments!(close, HttpClient, |this| {
+    if let Some(client) = &this.client {
+        shut(&client.clone());
+    }
+    Ok(none())
+});
+
+no_arguments!(statistics, HttpClient, |this| {
+    let counted = this.client()?.statistics();
+    super::server::dict_of(&[
+        (c"requests", counted.requests),
+        (c"responses", counted.responses),
+        (c"failures", counted.failures),
+        (c"cancelled", counted.cancelled),
+        (c"connected", counted.connected),
+        (c"reused", counted.reused),
+        (c"retried", counted.retried),
+        (c"open", counted.open),
+        (c"connecting", counted.connecting),
+        (c"waiting", counted.waiting),
+    ])
+});
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> i32 {
+    // The futures are shown by the reactor, which holds the client too. The caller's own values are those of the
+    // Python client that owns this; it is closed, or dropped, before they go.
+    // SAFETY: the collector calls with a live object.
+    unsafe { visit(ffi::Py_TYPE(object).cast(), argument) }
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with a dead object.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        let client = (*object.cast::<HttpClient>()).client.take();
+        if let Some(client) = client {
+            shut(&client);
+        }
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// `core.HttpClient`.
+pub fn make_type() -> Outcome<Object> {
+    TypeSpec::new(c"sennit._native.core.HttpClient", size_of::<HttpClient>())
+        .slot(ffi::Py_tp_new, new as *mut _)
+        .slot(ffi::Py_tp_dealloc, dealloc as *mut _)
+        .slot(ffi::Py_tp_traverse, traverse as *mut _)
+        .slot(
+            ffi::Py_tp_doc,
+            doc(c"HttpClient(loop, make_response, make_error, settings): the driver of a client."),
+        )
+        .methods(vec![
+            row!(one c"add_origin", add_origin, c"A new origin with its addresses; its number."),
+            row!(positional c"set_addresses", set_addresses, c"Other addresses for an origin."),
+            row!(positional c"request", request,
+                c"request(future, origin, timeout, method, target, host, fields, body); its number."),
+            row!(one c"cancel", cancel, c"Give a request up and free its connection."),
+            row!(noargs c"close", close, c"Close every connection; requests under way fail."),
+            row!(noargs c"statistics", statistics, c"Counters, as a dict of ints."),
+        ])
+        .build()
+}

@@ -1,0 +1,403 @@
+//! `Request`: offsets into the bytes of a head; Python objects are made when they are asked for.
+//!
+//! While its handler is called for the first time, a request points into the buffer of the connection.
+//! If it lives on, the head is copied out before that buffer is used again.
+
+use std::cell::UnsafeCell;
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_driver::http1::server::{BodyFailure, BodyState, Serial};
+use sennit_wire::http1::{RequestHead, Version};
+
+use super::application::{self, PythonConnection};
+use super::ready;
+use crate::event_loop::LoopObject;
+use crate::globals::globals;
+use crate::kit::{
+    Head, Object, Outcome, Raised, TypeSpec, doc, getter, no_arguments, none, row, take_exception,
+};
+
+/// Dead requests kept for reuse.
+const KEPT: usize = 64;
+
+struct FreeList(UnsafeCell<Vec<*mut ffi::PyObject>>);
+
+// SAFETY: used under the GIL only.
+unsafe impl Sync for FreeList {}
+
+static FREE: FreeList = FreeList(UnsafeCell::new(Vec::new()));
+
+/// Where the bytes of a head are.
+enum Bytes {
+    /// In the connection's buffer, for the time of the first step.
+    Lent(*const u8, usize),
+    Owned(Box<[u8]>),
+}
+
+struct Fields {
+    bytes: Bytes,
+    method: u32,
+    target: u32,
+    version: Version,
+    serial: Serial,
+    connection: Rc<PythonConnection>,
+    body: Option<Object>,
+    headers: Option<Object>,
+    waiters: Vec<Object>,
+}
+
+/// A request.
+#[repr(C)]
+pub struct Request {
+    head: Head,
+    fields: Option<Fields>,
+}
+
+/// Makes the request of a head, which it points to until [`Request::keep`].
+#[inline]
+pub fn make(
+    connection: &Rc<PythonConnection>,
+    serial: Serial,
+    head: &RequestHead<'_, '_>,
+) -> Outcome<Object> {
+    let fields = Fields {
+        bytes: Bytes::Lent(head.bytes.as_ptr(), head.bytes.len()),
+        method: head.method.len() as u32,
+        target: head.target.len() as u32,
+        version: head.version,
+        serial,
+        connection: connection.clone(),
+        body: None,
+        headers: None,
+        waiters: Vec::new(),
+    };
+    let class = globals().http.request_type.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: a kept object is dead and untracked; zeroed memory is an object without fields; the fields are written
+    // before anybody sees the object; GIL.
+    unsafe {
+        let object = match (*FREE.0.get()).pop() {
+            Some(object) => {
+                ffi::PyObject_Init(object, class);
+                (&raw mut (*object.cast::<Request>()).fields).write(Some(fields));
+                ffi::PyObject_GC_Track(object.cast());
+                object
+            }
+            None => {
+                let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
+                if object.is_null() {
+                    return Err(Raised);
+                }
+                (&raw mut (*object.cast::<Request>()).fields).write(Some(fields));
+                ffi::PyObject_GC_Track(object.cast());
+                object
+            }
+        };
+        Object::owned(object)
+    }
+}
+
+impl Request {
+    fn fields(&self) -> *mut Option<Fields> {
+        let this: *mut Request = self.head.get().cast();
+        // SAFETY: the object begins with its head; only short reads and writes are made through this.
+        unsafe { &raw mut (*this).fields }
+    }
+
+    fn read<T>(&self, body: impl FnOnce(&mut Fields) -> T) -> Option<T> {
+        // SAFETY: nothing that runs Python is called inside; GIL.
+        unsafe { (*self.fields()).as_mut().map(body) }
+    }
+
+    /// Copies the head out of the connection's buffer.
+    pub fn keep(request: &Object) {
+        // SAFETY: the object is a request; GIL.
+        let this = unsafe { &*request.as_ptr().cast::<Request>() };
+        this.read(|fields| {
+            if let Bytes::Lent(start, length) = fields.bytes {
+                // SAFETY: the buffer is not used again before this has returned.
+                let bytes = unsafe { std::slice::from_raw_parts(start, length) };
+                fields.bytes = Bytes::Owned(bytes.into());
+            }
+        });
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: lent bytes lie still until `keep`, owned ones as long as the request; GIL.
+        unsafe {
+            match (*self.fields()).as_ref().map(|fields| &fields.bytes) {
+                Some(Bytes::Lent(start, length)) => std::slice::from_raw_parts(*start, *length),
+                Some(Bytes::Owned(bytes)) => bytes,
+                None => b"",
+            }
+        }
+    }
+
+    fn method(&self) -> &[u8] {
+        let end = self.read(|fields| fields.method as usize).unwrap_or(0);
+        self.bytes().get(..end).unwrap_or_default()
+    }
+
+    fn target(&self) -> &[u8] {
+        let Some((start, length)) =
+            self.read(|fields| (fields.method as usize + 1, fields.target as usize))
+        else {
+            return b"";
+        };
+        self.bytes().get(start..start + length).unwrap_or_default()
+    }
+
+    /// Path and query, without the scheme and authority of an absolute target.
+    fn path_and_query(&self) -> (&[u8], &[u8]) {
+        let mut target = self.target();
+        if !target.starts_with(b"/")
+            && let Some(colon) = find(target, b"://")
+        {
+            let behind = &target[colon + 3..];
+            let slash = behind.iter().position(|byte| matches!(byte, b'/' | b'?'));
+            target = slash.map_or(b"/", |slash| &behind[slash..]);
+        }
+        match target.iter().position(|byte| *byte == b'?') {
+            Some(mark) => (&target[..mark], &target[mark + 1..]),
+            None => (target, b""),
+        }
+    }
+
+    /// Tells who waits for the body that it is there, or never will be.
+    pub fn settle(request: &Object) -> Outcome<()> {
+        // SAFETY: the object is a request; GIL.
+        let this = unsafe { &*request.as_ptr().cast::<Request>() };
+        let waiters = this.read(|fields| std::mem::take(&mut fields.waiters)).unwrap_or_default();
+        let names = &globals().names;
+        for waiter in waiters {
+            if Object::call_method(&names.done, &[waiter.as_ptr()])?.truth()? {
+                continue;
+            }
+            match this.take_body() {
+                Ok(body) => {
+                    Object::call_method(&names.set_result, &[waiter.as_ptr(), body.as_ptr()])?
+                }
+                Err(Raised) => {
+                    let error = take_exception();
+                    Object::call_method(&names.set_exception, &[waiter.as_ptr(), error.as_ptr()])?
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The body that is complete; an error is set for one that never will be.
+    fn take_body(&self) -> Outcome<Object> {
+        if let Some(body) = self.read(|fields| fields.body.clone()).flatten() {
+            return Ok(body);
+        }
+        let Some((connection, serial)) =
+            self.read(|fields| (fields.connection.clone(), fields.serial))
+        else {
+            return Err(application::body_error(BodyFailure::Lost));
+        };
+        match connection.body(serial, |state, _| state) {
+            BodyState::Failed(failure) => Err(application::body_error(failure)),
+            _ => {
+                let body = Object::bytes(&connection.take_body(serial))?;
+                self.read(|fields| fields.body = Some(body.clone()));
+                Ok(body)
+            }
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+fn ascii(bytes: &[u8]) -> Outcome<Object> {
+    Object::latin1(bytes)
+}
+
+/// Percent-decodes a path; what is not UTF-8 then is replaced, as in `urllib.parse.unquote`.
+fn decode(bytes: &[u8]) -> Outcome<Object> {
+    if !bytes.contains(&b'%') {
+        return ascii(bytes);
+    }
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        let hex = |byte: u8| (byte as char).to_digit(16);
+        match (first, behind) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                plain.push((hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0)) as u8);
+                rest = after;
+            }
+            _ => plain.push(*first),
+        }
+    }
+    Object::text(&String::from_utf8_lossy(&plain))
+}
+
+/// `http.Headers` of a block of field lines.
+pub fn headers_of(block: &[u8]) -> Outcome<Object> {
+    // SAFETY: a new list takes its own references; GIL.
+    unsafe {
+        let list = Object::owned(ffi::PyList_New(0))?;
+        for line in block.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let name = ascii(&line[..colon].to_ascii_lowercase())?;
+            let value = Object::latin1(line[colon + 1..].trim_ascii())?;
+            let pair = Object::owned(ffi::PyTuple_Pack(2, name.as_ptr(), value.as_ptr()))?;
+            if ffi::PyList_Append(list.as_ptr(), pair.as_ptr()) < 0 {
+                return Err(Raised);
+            }
+        }
+        let class = Object::import(c"sennit.http.headers")?.attribute(c"Headers")?;
+        class.call(&[list.as_ptr()])
+    }
+}
+
+getter!(get_method, Request, |this| {
+    let method = this.method();
+    let known = &globals().methods;
+    match method {
+        b"GET" => Ok(known.get.clone()),
+        b"POST" => Ok(known.post.clone()),
+        _ => ascii(method),
+    }
+});
+
+getter!(get_path, Request, |this| decode(this.path_and_query().0));
+getter!(get_raw_path, Request, |this| ascii(this.path_and_query().0));
+getter!(get_query, Request, |this| ascii(this.path_and_query().1));
+getter!(get_target, Request, |this| ascii(this.target()));
+
+getter!(get_http_version, Request, |this| {
+    let is_old = this.read(|fields| fields.version == Version::Http10).unwrap_or(false);
+    ascii(if is_old { b"1.0" } else { b"1.1" })
+});
+
+getter!(get_client, Request, |this| {
+    match this.read(|fields| fields.connection.peer()).flatten() {
+        Some(address) => crate::listener::address_object(&address),
+        None => Ok(none()),
+    }
+});
+
+getter!(get_headers, Request, |this| {
+    if let Some(headers) = this.read(|fields| fields.headers.clone()).flatten() {
+        return Ok(headers);
+    }
+    let bytes = this.bytes();
+    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    let headers = headers_of(&bytes[line_end..])?;
+    this.read(|fields| fields.headers = Some(headers.clone()));
+    Ok(headers)
+});
+
+no_arguments!(body, Request, |this| {
+    if let Some(body) = this.read(|fields| fields.body.clone()).flatten() {
+        return ready::make(body);
+    }
+    let Some((connection, serial)) = this.read(|fields| (fields.connection.clone(), fields.serial))
+    else {
+        return Err(application::body_error(BodyFailure::Lost));
+    };
+    let event_loop = connection.server().application().event_loop().clone();
+    // SAFETY: the loop is live: it is held; GIL.
+    let Some(state) = (unsafe { LoopObject::of(event_loop.as_ptr()) }) else {
+        return Err(application::body_error(BodyFailure::Lost));
+    };
+    match connection.ask_for_body(state.reactor(), serial) {
+        BodyState::Waiting | BodyState::Asked => {
+            let future = event_loop.attribute(c"create_future")?.call(&[])?;
+            this.read(|fields| fields.waiters.push(future.clone()));
+            Ok(future)
+        }
+        BodyState::Complete | BodyState::Failed(_) => ready::make(this.take_body()?),
+    }
+});
+
+unsafe extern "C" fn represent(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    crate::kit::guard(|| {
+        // SAFETY: CPython calls with a live request.
+        let this = unsafe { &*object.cast::<Request>() };
+        let method = String::from_utf8_lossy(this.method());
+        let target = String::from_utf8_lossy(this.target());
+        Object::text(&format!("<sennit.http.Request {method} {target}>"))
+    })
+}
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> i32 {
+    // SAFETY: the collector calls with a live request.
+    unsafe {
+        if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
+            let owned = [fields.body.as_ref(), fields.headers.as_ref()];
+            for value in owned.into_iter().flatten().chain(&fields.waiters) {
+                let status = visit(value.as_ptr(), argument);
+                if status != 0 {
+                    return status;
+                }
+            }
+        }
+        visit(ffi::Py_TYPE(object).cast(), argument)
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
+    // SAFETY: what is taken out is dropped when the object is consistent again; GIL.
+    let dropped = unsafe {
+        (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
+            (fields.body.take(), fields.headers.take(), std::mem::take(&mut fields.waiters))
+        })
+    };
+    drop(dropped);
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with a dead request, whose memory is kept.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        let fields = std::ptr::replace((*object.cast::<Request>()).fields(), None);
+        drop(fields);
+        let class = ffi::Py_TYPE(object);
+        let free = &mut *FREE.0.get();
+        if free.len() < KEPT {
+            free.push(object);
+        } else {
+            ffi::PyObject_GC_Del(object.cast());
+        }
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// `core.Request`.
+pub fn make_type() -> Outcome<Object> {
+    TypeSpec::new(c"sennit._native.core.Request", size_of::<Request>())
+        .flags(ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
+        .slot(ffi::Py_tp_dealloc, dealloc as *mut _)
+        .slot(ffi::Py_tp_traverse, traverse as *mut _)
+        .slot(ffi::Py_tp_clear, clear as *mut _)
+        .slot(ffi::Py_tp_repr, represent as *mut _)
+        .slot(ffi::Py_tp_doc, doc(c"A request as its handler gets it."))
+        .getters(&[
+            (c"method", get_method, c"The method, as sent: GET, POST, ..."),
+            (c"path", get_path, c"The path, percent-decoded."),
+            (c"raw_path", get_raw_path, c"The path, as sent."),
+            (c"query", get_query, c"What stands behind the question mark, as sent."),
+            (c"target", get_target, c"The whole request target, as sent (RFC 9112 section 3.2)."),
+            (c"http_version", get_http_version, c"1.0 or 1.1."),
+            (c"client", get_client, c"The peer's address, None where it has no IP."),
+            (c"headers", get_headers, c"The header fields."),
+        ])
+        .methods(vec![row!(
+            noargs c"body",
+            body,
+            c"body($self)\n--\n\nThe whole body as bytes; to be awaited."
+        )])
+        .build()
+}

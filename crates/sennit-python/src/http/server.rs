@@ -1,0 +1,241 @@
+//! `core.HttpServer`: a driver's server as a Python object.
+
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_driver::http1::server::{Application, Server, Settings, State};
+use sennit_engine::clock::Nanos;
+use sennit_engine::listener::Descriptor;
+
+use super::application::PythonApplication;
+use crate::event_loop::LoopObject;
+use crate::host::PythonHost;
+use crate::kit::{
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
+    raise, row,
+};
+
+type PythonServer = Server<PythonHost, PythonApplication>;
+
+#[repr(C)]
+struct HttpServer {
+    head: Head,
+    server: Option<Rc<PythonServer>>,
+}
+
+impl HttpServer {
+    fn server(&self) -> Outcome<&Rc<PythonServer>> {
+        // SAFETY: reading a static of the interpreter; GIL.
+        self.server
+            .as_ref()
+            .ok_or_else(|| raise(unsafe { ffi::PyExc_RuntimeError }, "the server is gone"))
+    }
+}
+
+/// Reads a number out of a dict of settings, and takes it out of the dict.
+pub fn number(settings: &Object, name: &str) -> Outcome<Option<f64>> {
+    let key = Object::text(name)?;
+    // SAFETY: a live dict and key; the value is borrowed for a moment; GIL.
+    unsafe {
+        let value = ffi::PyDict_GetItemWithError(settings.as_ptr(), key.as_ptr());
+        if value.is_null() {
+            return if ffi::PyErr_Occurred().is_null() { Ok(None) } else { Err(Raised) };
+        }
+        let value = Object::from_borrowed(value);
+        let pointer = value.as_ptr();
+        Args::new(&pointer, 1).float(0).map(Some)
+    }
+}
+
+/// The settings in a dict, which the Python half has checked.
+fn settings(given: &Object) -> Outcome<Settings> {
+    let mut settings = Settings::default();
+    let nanos = |seconds: f64| (seconds * 1e9) as Nanos;
+    macro_rules! take {
+        ($($name:literal => $place:expr, $convert:expr;)*) => {
+            $(if let Some(value) = number(given, $name)? { $place = $convert(value); })*
+        };
+    }
+    take! {
+        "max_request_line" => settings.limits.max_request_line, |value| value as usize;
+        "max_head_size" => settings.limits.max_head_size, |value| value as usize;
+        "max_header_count" => settings.limits.max_header_count, |value| value as usize;
+        "header_timeout" => settings.header_timeout, nanos;
+        "keep_alive_timeout" => settings.keep_alive_timeout, nanos;
+        "body_timeout" => settings.body_timeout, nanos;
+        "min_body_rate" => settings.min_body_rate, |value| value as u64;
+        "max_body_size" => settings.max_body_size, |value| value as usize;
+        "write_timeout" => settings.write_timeout, nanos;
+        "max_requests" => settings.max_requests, |value| value as u32;
+        "max_connections" => settings.max_connections, |value| value as u64;
+    }
+    Ok(settings)
+}
+
+unsafe extern "C" fn new(
+    class: *mut ffi::PyTypeObject,
+    arguments: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guard(|| {
+        // SAFETY: a live tuple of CPython's; GIL.
+        let values = unsafe { crate::kit::borrowed_slice(arguments) };
+        let [event_loop, owner, handler, given] = values else {
+            // SAFETY: reading a static of the interpreter; GIL.
+            let class = unsafe { ffi::PyExc_TypeError };
+            return Err(raise(class, "HttpServer(loop, owner, handler, settings)"));
+        };
+        // SAFETY: live values; the loop's type is checked; the allocator gives zeroed memory; GIL.
+        unsafe {
+            let own = |value: &*mut ffi::PyObject| Object::from_borrowed(*value);
+            if LoopObject::of(*event_loop).is_none() {
+                return Err(raise(ffi::PyExc_TypeError, "the loop is no sennit.Reactor"));
+            }
+            let settings = settings(&own(given))?;
+            let application = PythonApplication::new(own(event_loop), own(owner), own(handler))?;
+            let object = Object::owned(((*class).tp_alloc.ok_or(Raised)?)(class, 0))?;
+            let this = object.as_ptr().cast::<HttpServer>();
+            (&raw mut (*this).server).write(Some(Server::new(application, settings)));
+            Ok(object)
+        }
+    })
+}
+
+one_argument!(listen, HttpServer, |this, descriptor| {
+    let server = this.server()?;
+    let pointer = descriptor;
+    // SAFETY: a live argument; GIL.
+    let descriptor = unsafe { Args::new(&pointer, 1) }.integer(0)? as RawFd;
+    let state = server.application().state().ok_or(Raised)?;
+    state.check_open()?;
+    server.listen(state.reactor(), Descriptor::Lent(descriptor))?;
+    Ok(none())
+});
+
+no_arguments!(drain, HttpServer, |this| {
+    let server = this.server()?.clone();
+    if let Some(state) = server.application().state() {
+        server.drain(state.reactor());
+    }
+    Ok(none())
+});
+
+no_arguments!(abort, HttpServer, |this| {
+    let server = this.server()?.clone();
+    if let Some(state) = server.application().state() {
+        server.abort(state.reactor());
+    }
+    Ok(none())
+});
+
+no_arguments!(state, HttpServer, |this| {
+    Object::text(match this.server()?.state() {
+        State::New => "NEW",
+        State::Running => "RUNNING",
+        State::Draining => "DRAINING",
+        State::Stopped => "STOPPED",
+    })
+});
+
+no_arguments!(statistics, HttpServer, |this| {
+    let counted = this.server()?.statistics();
+    let values = [
+        (c"accepted", counted.accepted),
+        (c"refused", counted.refused),
+        (c"open", counted.open),
+        (c"requests", counted.requests),
+        (c"answered", counted.answered),
+        (c"protocol_errors", counted.protocol_errors),
+        (c"header_timeouts", counted.header_timeouts),
+        (c"keep_alive_timeouts", counted.keep_alive_timeouts),
+        (c"body_timeouts", counted.body_timeouts),
+        (c"bodies_too_large", counted.bodies_too_large),
+        (c"write_timeouts", counted.write_timeouts),
+        (c"abandoned", counted.abandoned),
+    ];
+    dict_of(&values)
+});
+
+/// A dict of counters.
+pub fn dict_of(values: &[(&std::ffi::CStr, u64)]) -> Outcome<Object> {
+    // SAFETY: a new dict takes its own references; GIL.
+    unsafe {
+        let dict = Object::owned(ffi::PyDict_New())?;
+        for (name, value) in values {
+            let value = Object::integer(*value as i64)?;
+            if ffi::PyDict_SetItemString(dict.as_ptr(), name.as_ptr(), value.as_ptr()) < 0 {
+                return Err(Raised);
+            }
+        }
+        Ok(dict)
+    }
+}
+
+// _rest(): the loop is about to stop or close: what is kept for requests to come is dropped.
+no_arguments!(rest, HttpServer, |this| {
+    this.server()?.application().rest();
+    Ok(none())
+});
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> i32 {
+    // While listeners or connections hold the server too, the reactor shows the collector what it holds: to show it here
+    // as well would count it twice.
+    // SAFETY: the collector calls with a live object.
+    unsafe {
+        if let Some(server) = &(*object.cast::<HttpServer>()).server
+            && Rc::strong_count(server) == 1
+        {
+            let mut status = 0;
+            server.application().visit(&mut |value| {
+                if status == 0 {
+                    status = visit(*value, argument);
+                }
+            });
+            if status != 0 {
+                return status;
+            }
+        }
+        visit(ffi::Py_TYPE(object).cast(), argument)
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
+    // SAFETY: the collector calls with a live object; the server is dropped after it was taken out.
+    drop(unsafe { (*object.cast::<HttpServer>()).server.take() });
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with a dead object.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        clear(object);
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// `core.HttpServer`.
+pub fn make_type() -> Outcome<Object> {
+    TypeSpec::new(c"sennit._native.core.HttpServer", size_of::<HttpServer>())
+        .slot(ffi::Py_tp_new, new as *mut _)
+        .slot(ffi::Py_tp_dealloc, dealloc as *mut _)
+        .slot(ffi::Py_tp_traverse, traverse as *mut _)
+        .slot(ffi::Py_tp_clear, clear as *mut _)
+        .slot(ffi::Py_tp_doc, doc(c"HttpServer(loop, owner, handler, settings): the driver of a server."))
+        .methods(vec![
+            row!(one c"listen", listen, c"Accept connections on a listening descriptor, which is lent."),
+            row!(noargs c"drain", drain, c"Accept no more; end each connection with its next answer."),
+            row!(noargs c"abort", abort, c"Drop every connection at once."),
+            row!(noargs c"state", state, c"NEW, RUNNING, DRAINING or STOPPED."),
+            row!(noargs c"statistics", statistics, c"Counters, as a dict of ints."),
+            row!(noargs c"_rest", rest, c"Drop what is kept for requests to come."),
+        ])
+        .build()
+}

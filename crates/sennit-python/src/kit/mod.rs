@@ -1,0 +1,21 @@
+//! The small kit with which all native types are made: owned references, errors, arguments and
+//! type objects.
+//!
+//! One invariant stands behind every `SAFETY` of this crate that says *GIL*: Rust code runs here
+//! only inside a call from Python, between [`guard`]'s entry and return, and whoever releases the
+//! GIL meanwhile (the reactor's park) touches no Python object until it has it back.
+
+mod args;
+mod call;
+mod error;
+mod object;
+mod types;
+
+pub use args::{Args, Keywords};
+pub use call::{iterator_send, vectorcall, vectorcall_method};
+pub use error::{
+    Outcome, Raised, guard, guard_status, guard_void, os_error, raise, take_exception,
+};
+pub use object::{Head, Object, borrowed_slice, intern, none};
+pub use types::{TypeSpec, doc, method};
+pub(crate) use types::{getter, keywords, no_arguments, one_argument, positional, row};

@@ -1,0 +1,106 @@
+//! The one crate that knows Python: it converts, it does not decide.
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | [`kit`] | owned references, errors, arguments, type objects |
+//! | [`globals`] | what is looked up once, at import |
+//! | [`host`] | Python as the engine's host |
+//! | [`event_loop`] | `Loop`, the native half of `sennit.Reactor` |
+//! | [`handle`] | `Handle` and `TimerHandle` |
+//! | [`transport`], [`listener`] | asyncio's transports and servers |
+//! | [`http`] | handlers and clients above the driver |
+
+mod event_loop;
+mod globals;
+mod handle;
+mod host;
+mod http;
+mod kit;
+mod listener;
+mod transport;
+
+use std::ffi::c_void;
+
+use pyo3_ffi as ffi;
+
+use crate::kit::{Object, Outcome, Raised, guard, guard_status, none, row};
+
+unsafe extern "C" fn note_fork(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    guard(|| {
+        host::note_fork();
+        Ok(none())
+    })
+}
+
+unsafe extern "C" fn raise_descriptor_limit(
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guard(|| {
+        let limit = sennit_engine::limits::raise_descriptor_limit()?;
+        Object::integer(limit.soft as i64)
+    })
+}
+
+unsafe extern "C" fn render_fields(
+    _: *mut ffi::PyObject,
+    headers: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython keeps the argument alive for the call; GIL.
+    guard(|| http::render_fields(&unsafe { Object::from_borrowed(headers) }))
+}
+
+fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
+    // SAFETY: a live module and a live value, which the module counts; GIL.
+    match unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), value.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(Raised),
+    }
+}
+
+unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
+    guard_status(|| {
+        globals::fill()?;
+        let globals = globals::globals();
+        add(module, c"Loop", &globals.loop_type)?;
+        add(module, c"Handle", &globals.handle_type)?;
+        add(module, c"TimerHandle", &globals.timer_handle_type)?;
+        add(module, c"Transport", &globals.transport_type)?;
+        add(module, c"Request", &globals.http.request_type)?;
+        add(module, c"Response", &globals.http.response_type)?;
+        add(module, c"HttpServer", &globals.http.server_type)?;
+        add(module, c"HttpClient", &globals.http.client_type)?;
+        Ok(())
+    })
+}
+
+/// The module's entry, called by the import of `sennit._native.core`.
+#[unsafe(no_mangle)]
+pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
+    let mut methods = vec![
+        row!(noargs c"note_fork", note_fork, c"To be called in the child after a fork."),
+        row!(noargs c"raise_descriptor_limit", raise_descriptor_limit,
+            c"Raise the soft descriptor limit to the hard one; returns it."),
+    ];
+    methods.push(row!(one c"render_fields", render_fields,
+        c"Header fields, a mapping or pairs, as checked lines of bytes."));
+    methods.extend(http::native::table());
+    methods.push(ffi::PyMethodDef::zeroed());
+    let slots = vec![
+        ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: execute as *mut c_void },
+        ffi::PyModuleDef_Slot { slot: 0, value: std::ptr::null_mut() },
+    ];
+    let definition = Box::leak(Box::new(ffi::PyModuleDef {
+        m_base: ffi::PyModuleDef_HEAD_INIT,
+        m_name: c"core".as_ptr(),
+        m_doc: c"Sennit's native core; use it through the package.".as_ptr(),
+        m_size: 0,
+        m_methods: methods.leak().as_mut_ptr(),
+        m_slots: slots.leak().as_mut_ptr(),
+        m_traverse: None,
+        m_clear: None,
+        m_free: None,
+    }));
+    // SAFETY: the definition lives for ever; GIL.
+    unsafe { ffi::PyModuleDef_Init(definition) }
+}

@@ -1,0 +1,232 @@
+//! What Python can do with a transport: asyncio's methods.
+
+use pyo3_ffi as ffi;
+use sennit_engine::Reactor;
+use sennit_engine::stream::Chunk;
+use sennit_engine::transport::{HIGH_WATER, Reading, State, WriteRefused};
+
+use super::protocol::SharedBytes;
+use super::{Engine, TransportObject, extra_slot};
+use crate::globals::{globals, is_instance};
+use crate::host::PythonHost;
+use crate::kit::{Object, Outcome, Raised, keywords, no_arguments, none, one_argument, raise, row};
+
+/// A piece for the write queue out of a bytes-like object.
+fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
+    // SAFETY: the argument is live; a buffer is copied before it is released; GIL.
+    unsafe {
+        if ffi::PyBytes_CheckExact(data) != 0 {
+            return Ok(Chunk::Shared(SharedBytes(Object::from_borrowed(data))));
+        }
+        if ffi::PyObject_CheckBuffer(data) == 0 {
+            let class = std::ffi::CStr::from_ptr((*ffi::Py_TYPE(data)).tp_name).to_string_lossy();
+            let message = format!("data argument must be a bytes-like object, not '{class}'");
+            return Err(raise(ffi::PyExc_TypeError, &message));
+        }
+        let mut view: ffi::Py_buffer = std::mem::zeroed();
+        if ffi::PyObject_GetBuffer(data, &mut view, ffi::PyBUF_SIMPLE) < 0 {
+            return Err(Raised);
+        }
+        let copy = match view.len {
+            // An empty buffer need not have an address.
+            0 => Vec::new(),
+            length => std::slice::from_raw_parts(view.buf.cast::<u8>(), length as usize).to_vec(),
+        };
+        ffi::PyBuffer_Release(&mut view);
+        Ok(Chunk::Owned(copy))
+    }
+}
+
+fn queue(this: &TransportObject, data: *mut ffi::PyObject) -> Outcome<()> {
+    let chunk = chunk(data)?;
+    let Some((engine, reactor)) = this.parts() else { return Ok(()) };
+    match engine.write(reactor, chunk) {
+        Ok(()) => Ok(()),
+        Err(WriteRefused::AfterEof) => {
+            // SAFETY: reading a static of the interpreter; GIL.
+            let class = unsafe { ffi::PyExc_RuntimeError };
+            Err(raise(class, "Cannot call write() after write_eof()"))
+        }
+    }
+}
+
+one_argument!(write, TransportObject, |this, data| queue(this, data).map(|()| none()));
+
+one_argument!(writelines, TransportObject, |this, pieces| {
+    // SAFETY: the iterator and its items are owned while they are used; GIL.
+    unsafe {
+        let iterator = Object::owned(ffi::PyObject_GetIter(pieces))?;
+        loop {
+            let piece = ffi::PyIter_Next(iterator.as_ptr());
+            if piece.is_null() {
+                break if ffi::PyErr_Occurred().is_null() { Ok(none()) } else { Err(Raised) };
+            }
+            queue(this, Object::owned(piece)?.as_ptr())?;
+        }
+    }
+});
+
+/// What a method does to the engine's transport, if there still is one.
+fn act(
+    this: &TransportObject,
+    action: impl FnOnce(&Engine, &Reactor<PythonHost>),
+) -> Outcome<Object> {
+    if let Some((engine, reactor)) = this.parts() {
+        action(&engine, reactor);
+    }
+    Ok(none())
+}
+
+no_arguments!(write_eof, TransportObject, |this| act(this, |engine, reactor| {
+    engine.write_eof(reactor);
+}));
+
+no_arguments!(close, TransportObject, |this| act(this, |engine, reactor| engine.close(reactor)));
+
+no_arguments!(abort, TransportObject, |this| act(this, |engine, reactor| engine.abort(reactor)));
+
+no_arguments!(can_write_eof, TransportObject, |_this| Ok(Object::boolean(true)));
+
+no_arguments!(is_closing, TransportObject, |this| {
+    let closing = this.engine().is_none_or(|engine| engine.state() != State::Open);
+    Ok(Object::boolean(closing))
+});
+
+no_arguments!(is_reading, TransportObject, |this| {
+    let reading = this
+        .engine()
+        .is_some_and(|engine| engine.state() == State::Open && engine.reading() != Reading::Paused);
+    Ok(Object::boolean(reading))
+});
+
+no_arguments!(pause_reading, TransportObject, |this| act(this, |engine, _| {
+    engine.pause_reading();
+}));
+
+no_arguments!(resume_reading, TransportObject, |this| act(this, |engine, reactor| {
+    engine.resume_reading(reactor);
+}));
+
+no_arguments!(get_protocol, TransportObject, |this| { Ok(this.protocol().unwrap_or_else(none)) });
+
+one_argument!(set_protocol, TransportObject, |this, protocol| {
+    let Some(engine) = this.engine() else { return Ok(none()) };
+    let buffered = is_instance(protocol, &globals().buffered_protocol)?;
+    engine.protocol().set_buffered(buffered);
+    // SAFETY: the argument is live; the old protocol is dropped after the write; GIL.
+    let old = unsafe { (*this.fields()).protocol.replace(Object::from_borrowed(protocol)) };
+    drop(old);
+    Ok(none())
+});
+
+no_arguments!(get_write_buffer_size, TransportObject, |this| {
+    Object::integer(this.engine().map_or(0, |engine| engine.queued() as i64))
+});
+
+no_arguments!(get_write_buffer_limits, TransportObject, |this| {
+    let (low, high) = this.engine().map_or((0, 0), |engine| engine.water_marks());
+    let (low, high) = (Object::integer(low as i64)?, Object::integer(high as i64)?);
+    // SAFETY: the tuple counts its own references; GIL.
+    unsafe { Object::owned(ffi::PyTuple_Pack(2, low.as_ptr(), high.as_ptr())) }
+});
+
+fn limit(value: *mut ffi::PyObject) -> Outcome<Option<i64>> {
+    // SAFETY: the argument is live for the call; GIL.
+    let args = unsafe { crate::kit::Args::new(&value, 1) };
+    args.optional(0).map(|_| args.integer(0)).transpose()
+}
+
+keywords!(set_write_buffer_limits, TransportObject, |this, args, keywords| {
+    args.expect("set_write_buffer_limits", 0, 2)?;
+    let given = keywords.named("set_write_buffer_limits", &[c"high", c"low"])?;
+    let pick = |index: usize| -> Outcome<Option<i64>> {
+        match args.0.get(index).copied().or(given[index]) {
+            Some(value) => limit(value),
+            None => Ok(None),
+        }
+    };
+    let (high, low) = (pick(0)?, pick(1)?);
+    // As asyncio: each is derived from the other where it is not given.
+    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER as i64, |low| low * 4));
+    let low = low.unwrap_or(high / 4);
+    if !(0 <= low && low <= high) {
+        let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
+        // SAFETY: reading a static of the interpreter; GIL.
+        return Err(raise(unsafe { ffi::PyExc_ValueError }, &message));
+    }
+    act(this, |engine, reactor| engine.set_water_marks(reactor, low as usize, high as usize))
+});
+
+keywords!(get_extra_info, TransportObject, |this, args, keywords| {
+    args.expect("get_extra_info", 1, 2)?;
+    let given = keywords.named("get_extra_info", &[c"name", c"default"])?;
+    let default = args.0.get(1).copied().or(given[1]);
+    // SAFETY: live arguments; None is immortal; GIL.
+    let default = default.unwrap_or(unsafe { ffi::Py_None() });
+    // SAFETY: as in `fields`.
+    let Some(event_loop) = (unsafe { (*this.fields()).event_loop.clone() }) else {
+        // SAFETY: a live argument; GIL.
+        return Ok(unsafe { Object::from_borrowed(default) });
+    };
+    let arguments = [event_loop.as_ptr(), this.as_ptr(), args.0[0], default];
+    Object::call_method(&globals().names._transport_extra, &arguments)
+});
+
+no_arguments!(file_number, TransportObject, |this| {
+    let descriptor = this.engine().and_then(|engine| engine.descriptor());
+    Object::integer(i64::from(descriptor.unwrap_or(-1)))
+});
+
+no_arguments!(peer, TransportObject, |this| {
+    // SAFETY: as in `fields`.
+    match unsafe { (*this.fields()).peer } {
+        Some(address) => crate::listener::address_object(&address),
+        None => Ok(none()),
+    }
+});
+
+no_arguments!(extra, TransportObject, |this| {
+    // SAFETY: the slot belongs to the base class; it is null or a live object; GIL.
+    unsafe {
+        if (*extra_slot(this)).is_null() {
+            *extra_slot(this) = Object::owned(ffi::PyDict_New())?.into_ptr();
+        }
+        Ok(Object::from_borrowed(*extra_slot(this)))
+    }
+});
+
+// _keep_socket(socket): a Python socket over our descriptor, detached before we close it.
+one_argument!(keep_socket, TransportObject, |this, socket| {
+    // SAFETY: a live argument; the old value is dropped after the write; GIL.
+    let old = unsafe { (*this.fields()).socket.replace(Object::from_borrowed(socket)) };
+    drop(old);
+    Ok(none())
+});
+
+/// The method table.
+pub fn table() -> Vec<ffi::PyMethodDef> {
+    vec![
+        row!(one c"write", write, c"Queue bytes to be sent."),
+        row!(one c"writelines", writelines, c"Queue several pieces to be sent."),
+        row!(noargs c"write_eof", write_eof, c"Send the end of the stream after what is queued."),
+        row!(noargs c"can_write_eof", can_write_eof, c"True: half close works."),
+        row!(noargs c"close", close, c"Send what is queued, then close."),
+        row!(noargs c"abort", abort, c"Close at once; what is queued is lost."),
+        row!(noargs c"is_closing", is_closing, c"Whether it is closing or closed."),
+        row!(noargs c"is_reading", is_reading, c"Whether data is let through to the protocol."),
+        row!(noargs c"pause_reading", pause_reading, c"Let no data through."),
+        row!(noargs c"resume_reading", resume_reading, c"Let data through again."),
+        row!(noargs c"get_protocol", get_protocol, c"The protocol, None after the end."),
+        row!(one c"set_protocol", set_protocol, c"Put another protocol above."),
+        row!(noargs c"get_write_buffer_size", get_write_buffer_size, c"Bytes that wait to be sent."),
+        row!(noargs c"get_write_buffer_limits", get_write_buffer_limits, c"(low, high) in bytes."),
+        row!(keywords c"set_write_buffer_limits", set_write_buffer_limits,
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSet the water marks, in bytes."),
+        row!(keywords c"get_extra_info", get_extra_info,
+            c"get_extra_info($self, name, default=None)\n--\n\nsocket, peername, sockname, ..."),
+        row!(noargs c"_fileno", file_number, c"The descriptor, -1 after the end."),
+        row!(noargs c"_peer", peer, c"The peer's address when the connection was accepted."),
+        row!(noargs c"_get_extra", extra, c"What was found out of the connection so far, as a dict to add to."),
+        row!(one c"_keep_socket", keep_socket, c"Keep a Python socket over our descriptor."),
+    ]
+}

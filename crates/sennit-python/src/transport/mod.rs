@@ -1,0 +1,311 @@
+//! `core.Transport`: an `asyncio.Transport` over the engine's transport, and the Python protocol
+//! above it.
+//!
+//! Who holds whom: while a connection lives, the reactor holds the engine's transport, that holds
+//! (through [`PythonProtocol`]) the Python transport, and that holds protocol and loop. At the
+//! end `connection_lost` lets go of the Python transport, and the circle is open.
+
+mod methods;
+mod protocol;
+
+use std::io;
+use std::mem::offset_of;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+use pyo3_ffi as ffi;
+use sennit_engine::Reactor;
+use sennit_engine::transport::{Protocol, Transport};
+
+use self::protocol::PythonProtocol;
+use crate::event_loop::{LoopObject, LoopState};
+use crate::globals::{globals, is_instance};
+use crate::host::PythonHost;
+use crate::kit::{Head, Object, Outcome, TypeSpec, doc};
+
+type Engine = Transport<PythonHost, PythonProtocol>;
+
+/// What a Python transport has behind the slots of its base.
+#[derive(Default)]
+struct Fields {
+    engine: Option<Rc<Engine>>,
+    event_loop: Option<Object>,
+    protocol: Option<Object>,
+    context: Option<Object>,
+    server: Option<Object>,
+    socket: Option<Object>,
+    /// What a callback of the protocol has raised: the reason for `connection_lost`.
+    error: Option<Object>,
+    peer: Option<SocketAddr>,
+    /// CPython's list of weak references, which it finds by its place.
+    weak_references: WeakList,
+}
+
+/// A pointer that CPython reads and writes; null at first.
+struct WeakList(*mut ffi::PyObject);
+
+impl Default for WeakList {
+    fn default() -> Self {
+        WeakList(std::ptr::null_mut())
+    }
+}
+
+/// A Python transport; its fields lie behind those of `asyncio.Transport`.
+#[repr(C)]
+struct TransportObject {
+    head: Head,
+}
+
+impl TransportObject {
+    fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.head.get()
+    }
+
+    /// The fields. Only short reads and writes are made through this: nothing is held while
+    /// Python runs.
+    #[inline]
+    fn fields(&self) -> *mut Fields {
+        // SAFETY: every instance was made with room for the fields behind its base.
+        unsafe { self.as_ptr().cast::<u8>().add(globals().transport_fields).cast() }
+    }
+
+    #[inline]
+    fn engine(&self) -> Option<Rc<Engine>> {
+        // SAFETY: the fields are valid from `make` to `dealloc`; GIL.
+        unsafe { (*self.fields()).engine.clone() }
+    }
+
+    #[inline]
+    fn protocol(&self) -> Option<Object> {
+        // SAFETY: as above.
+        unsafe { (*self.fields()).protocol.clone() }
+    }
+
+    /// Counts the connection at its server, if it has one; `connection_lost` undoes it.
+    fn attach(&self) -> Outcome<()> {
+        // SAFETY: as above.
+        match unsafe { (*self.fields()).server.clone() } {
+            Some(server) => {
+                Object::call_method(&globals().names._attach, &[server.as_ptr()]).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn loop_state(&self) -> Option<&LoopState> {
+        // SAFETY: as above; the loop outlives its transports, which hold it.
+        unsafe {
+            let event_loop = (*self.fields()).event_loop.as_ref()?;
+            LoopObject::of(event_loop.as_ptr())
+        }
+    }
+
+    /// Engine transport and reactor, while both live.
+    #[inline]
+    fn parts(&self) -> Option<(Rc<Engine>, &Reactor<PythonHost>)> {
+        Some((self.engine()?, self.loop_state()?.reactor()))
+    }
+
+    /// Runs a function in the connection's context.
+    #[inline]
+    fn in_context<T>(&self, body: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        // SAFETY: the context is a live Context of this transport alone; it is left in any case.
+        unsafe {
+            let Some(context) = (*self.fields()).context.clone() else { return body() };
+            let context = context.as_ptr();
+            // A context can be entered once: inside its own callbacks it is entered already.
+            if ffi::PyContext_Enter(context) < 0 {
+                ffi::PyErr_Clear();
+                return body();
+            }
+            let result = body();
+            ffi::PyContext_Exit(context);
+            result
+        }
+    }
+}
+
+fn extra_slot(this: &TransportObject) -> *mut *mut ffi::PyObject {
+    // SAFETY: the offset is that of the base class's own member descriptor.
+    unsafe { this.as_ptr().cast::<u8>().add(globals().transport_extra_slot).cast() }
+}
+
+/// Makes a transport over a connected socket, tells its protocol, and starts to read. A
+/// connection that a server has accepted comes with its peer and that server.
+pub fn open(
+    event_loop: *mut ffi::PyObject,
+    socket: OwnedFd,
+    protocol: Object,
+    accepted: Option<(Option<SocketAddr>, Object)>,
+) -> Outcome<Object> {
+    let is_buffered = is_instance(protocol.as_ptr(), &globals().buffered_protocol)?;
+    // SAFETY: the caller's loop is live; GIL.
+    if let Some(state) = unsafe { LoopObject::of(event_loop) } {
+        state.forget_watcher(socket.as_raw_fd());
+    }
+    let class = globals().transport_type.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the type's allocator gives zeroed memory, in which `Fields` is written before
+    // anybody sees it; GIL.
+    let object = unsafe {
+        let object = Object::owned(ffi::PyType_GenericAlloc(class, 0))?;
+        let this = &*object.as_ptr().cast::<TransportObject>();
+        let context = Object::owned(ffi::PyContext_CopyCurrent())?;
+        let host_side = PythonProtocol::new(object.clone(), is_buffered);
+        let (peer, server) = accepted.map_or((None, None), |(peer, server)| (peer, Some(server)));
+        this.fields().write(Fields {
+            engine: Some(Transport::new(socket, host_side)),
+            event_loop: Some(Object::from_borrowed(event_loop)),
+            protocol: Some(protocol),
+            context: Some(context),
+            server,
+            peer,
+            ..Fields::default()
+        });
+        object
+    };
+    // SAFETY: the object has just been made with this layout.
+    let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
+    let Some((engine, reactor)) = this.parts() else { return Ok(object) };
+    let host_side = engine.protocol();
+    if let Err(raised) = this.attach() {
+        host_side.release();
+        return Err(raised);
+    }
+    if host_side.call(&globals().names.connection_made, Some(&object)).is_err() {
+        host_side.failed(reactor, "connection_made", true);
+    }
+    if let Err(error) = engine.start(reactor) {
+        // Whoever has heard of the beginning hears of the end, the server too.
+        let reason = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO));
+        host_side.connection_lost(reactor, Some(reason));
+        return Err(error.into());
+    }
+    Ok(object)
+}
+
+/// Those of the values that are connections of one server.
+///
+/// # Safety
+/// The values are live objects; GIL.
+pub unsafe fn of_server(values: &[*mut ffi::PyObject], server: *mut ffi::PyObject) -> Vec<Object> {
+    let class = globals().transport_type.as_ptr();
+    let is_its_own = |value: &*mut ffi::PyObject| {
+        // SAFETY: the caller vouches for the values; an instance of the class has the fields.
+        unsafe {
+            ffi::Py_TYPE(*value).cast() == class
+                && (*(*value.cast::<TransportObject>()).fields())
+                    .server
+                    .as_ref()
+                    .is_some_and(|own| own.as_ptr() == server)
+        }
+    };
+    let found = values.iter().copied().filter(is_its_own);
+    // SAFETY: as above.
+    found.map(|value| unsafe { Object::from_borrowed(value) }).collect()
+}
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> i32 {
+    // SAFETY: the collector calls with a live transport whose fields are zeroed or written.
+    unsafe {
+        let this = &*object.cast::<TransportObject>();
+        let fields = &*this.fields();
+        let extra = *extra_slot(this);
+        let owned = [
+            &fields.event_loop,
+            &fields.protocol,
+            &fields.context,
+            &fields.server,
+            &fields.socket,
+            &fields.error,
+        ];
+        for value in owned.into_iter().flatten().map(Object::as_ptr) {
+            let status = visit(value, argument);
+            if status != 0 {
+                return status;
+            }
+        }
+        if !extra.is_null() {
+            let status = visit(extra, argument);
+            if status != 0 {
+                return status;
+            }
+        }
+        visit(ffi::Py_TYPE(object).cast(), argument)
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
+    // SAFETY: the collector calls with a live transport that nobody can reach. What is taken out
+    // is dropped after the fields are consistent again.
+    unsafe {
+        let this = &*object.cast::<TransportObject>();
+        let fields = &mut *this.fields();
+        let dropped = (
+            fields.protocol.take(),
+            fields.context.take(),
+            fields.server.take(),
+            fields.socket.take(),
+            fields.error.take(),
+        );
+        drop(dropped);
+        let extra = std::ptr::replace(extra_slot(this), std::ptr::null_mut());
+        ffi::Py_XDECREF(extra);
+    }
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with a dead transport. Zeroed fields are all `None`.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        let this = &*object.cast::<TransportObject>();
+        if !(*this.fields()).weak_references.0.is_null() {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
+        clear(object);
+        std::ptr::drop_in_place(this.fields());
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+unsafe extern "C" fn represent(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    crate::kit::guard(|| {
+        // SAFETY: CPython calls with a live transport.
+        let this = unsafe { &*object.cast::<TransportObject>() };
+        let text = match this.engine() {
+            Some(engine) => format!(
+                "<sennit.Transport fd={} {:?} reading={:?} write_queue={}>",
+                engine.descriptor().unwrap_or(-1),
+                engine.state(),
+                engine.reading(),
+                engine.queued()
+            ),
+            None => "<sennit.Transport>".to_owned(),
+        };
+        Object::text(&text)
+    })
+}
+
+/// `core.Transport`.
+pub fn make_type(base: &Object) -> Outcome<Object> {
+    // SAFETY: a type object; GIL.
+    let base_size = unsafe { (*base.as_ptr().cast::<ffi::PyTypeObject>()).tp_basicsize } as usize;
+    TypeSpec::new(c"sennit._native.core.Transport", base_size + size_of::<Fields>())
+        .base(base.clone())
+        .flags(ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
+        .slot(ffi::Py_tp_dealloc, dealloc as *mut _)
+        .slot(ffi::Py_tp_traverse, traverse as *mut _)
+        .slot(ffi::Py_tp_clear, clear as *mut _)
+        .slot(ffi::Py_tp_repr, represent as *mut _)
+        .slot(ffi::Py_tp_doc, doc(c"A connected stream socket of a Reactor."))
+        .weak_references(base_size + offset_of!(Fields, weak_references))
+        .methods(methods::table())
+        .build()
+}

@@ -1,0 +1,257 @@
+//! The Python protocol as the engine sees it, and Python's bytes in the engine's write queue.
+
+use std::cell::Cell;
+use std::io;
+
+use pyo3_ffi as ffi;
+use sennit_engine::Reactor;
+use sennit_engine::stream::Received;
+use sennit_engine::transport::Protocol;
+
+use super::TransportObject;
+use crate::globals::globals;
+use crate::host::PythonHost;
+use crate::kit::{Object, Outcome, Raised, none, raise};
+
+/// The engine's view of a Python protocol.
+pub struct PythonProtocol {
+    /// The Python transport: owned while the connection lives, null after it.
+    object: Cell<*mut ffi::PyObject>,
+    is_buffered: Cell<bool>,
+}
+
+impl PythonProtocol {
+    /// The protocol of a Python transport, which this holds until the connection's end.
+    pub fn new(object: Object, is_buffered: bool) -> Self {
+        PythonProtocol { object: Cell::new(object.into_ptr()), is_buffered: Cell::new(is_buffered) }
+    }
+
+    /// Whether data goes into the protocol's own buffer from now on.
+    pub fn set_buffered(&self, is_buffered: bool) {
+        self.is_buffered.set(is_buffered);
+    }
+
+    #[inline]
+    fn object(&self) -> Option<&TransportObject> {
+        // SAFETY: owned until `release`; GIL.
+        unsafe { self.object.get().cast::<TransportObject>().as_ref() }
+    }
+
+    /// Lets go of the Python transport and of what that holds.
+    pub fn release(&self) {
+        let object = self.object.replace(std::ptr::null_mut());
+        if object.is_null() {
+            return;
+        }
+        // SAFETY: the reference was owned; GIL. Nothing of this transport is used afterwards.
+        unsafe {
+            let fields = (*object.cast::<TransportObject>()).fields();
+            let dropped = (
+                (*fields).protocol.take(),
+                (*fields).context.take(),
+                (*fields).server.take(),
+                (*fields).socket.take(),
+                (*fields).error.take(),
+            );
+            drop(dropped);
+            ffi::Py_DECREF(object);
+        }
+    }
+
+    /// Calls a method of the Python protocol in the connection's context.
+    #[inline]
+    pub fn call(&self, name: &Object, argument: Option<&Object>) -> Outcome<Object> {
+        let Some(object) = self.object() else { return Ok(none()) };
+        let Some(protocol) = object.protocol() else { return Ok(none()) };
+        object.in_context(|| match argument {
+            Some(argument) => Object::call_method(name, &[protocol.as_ptr(), argument.as_ptr()]),
+            None => Object::call_method(name, &[protocol.as_ptr()]),
+        })
+    }
+
+    /// A callback has raised: it is reported, and if it was fatal the connection ends with it.
+    #[cold]
+    pub fn failed(&self, reactor: &Reactor<PythonHost>, method: &str, fatal: bool) {
+        let Some(object) = self.object() else {
+            // SAFETY: GIL.
+            return unsafe { ffi::PyErr_Clear() };
+        };
+        // It must outlive the report, which is Python.
+        let transport = counted(object);
+        let host = reactor.host();
+        if let Some(exception) = host.catch(reactor) {
+            let protocol = object.protocol().unwrap_or_else(none);
+            let prefix = if fatal { "Fatal error: " } else { "" };
+            let message = format!("{prefix}protocol.{method}() call failed.");
+            let about = [(c"transport", &transport), (c"protocol", &protocol)];
+            host.report(reactor, &message, &exception, &about);
+            if fatal {
+                // SAFETY: as in `fields`; the old value is dropped after the write.
+                let old = unsafe { (*object.fields()).error.replace(exception) };
+                drop(old);
+            }
+        }
+        if let Some(engine) = object.engine().filter(|_| fatal) {
+            engine.abort(reactor);
+        }
+    }
+}
+
+fn counted(object: &TransportObject) -> Object {
+    // SAFETY: a live object; GIL.
+    unsafe { Object::from_borrowed(object.as_ptr()) }
+}
+
+/// Immutable bytes that the write queue shares with Python: exact `bytes`, whose end runs no
+/// foreign code.
+pub struct SharedBytes(pub Object);
+
+impl AsRef<[u8]> for SharedBytes {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: an exact bytes object, which never changes and is kept alive by `self`.
+        unsafe {
+            let start = ffi::PyBytes_AS_STRING(self.0.as_ptr()).cast::<u8>();
+            std::slice::from_raw_parts(start, ffi::PyBytes_Size(self.0.as_ptr()) as usize)
+        }
+    }
+}
+
+impl Protocol<PythonHost> for PythonProtocol {
+    type Bytes = SharedBytes;
+
+    #[inline]
+    fn data_received(&self, reactor: &Reactor<PythonHost>, data: &[u8]) {
+        let result = Object::bytes(data)
+            .and_then(|data| self.call(&globals().names.data_received, Some(&data)));
+        if result.is_err() {
+            self.failed(reactor, "data_received", true);
+        }
+    }
+
+    fn has_buffer(&self) -> bool {
+        self.is_buffered.get()
+    }
+
+    fn fill_buffer(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
+    ) -> Option<io::Result<Received>> {
+        let names = &globals().names;
+        let received = Object::integer(-1)
+            .and_then(|hint| self.call(&names.get_buffer, Some(&hint)))
+            .and_then(|buffer| with_buffer(&buffer, fill));
+        let Ok(received) = received else {
+            self.failed(reactor, "get_buffer", true);
+            return None;
+        };
+        if let Ok(Received::Data(count)) = received {
+            let result = Object::integer(count as i64)
+                .and_then(|count| self.call(&names.buffer_updated, Some(&count)));
+            if result.is_err() {
+                self.failed(reactor, "buffer_updated", true);
+                return None;
+            }
+        }
+        Some(received)
+    }
+
+    fn eof_received(&self, reactor: &Reactor<PythonHost>) -> bool {
+        let result = self.call(&globals().names.eof_received, None);
+        match result.and_then(|keep_open| keep_open.truth()) {
+            Ok(keep_open) => keep_open,
+            Err(Raised) => {
+                self.failed(reactor, "eof_received", true);
+                false
+            }
+        }
+    }
+
+    fn connection_lost(&self, reactor: &Reactor<PythonHost>, error: Option<io::Error>) {
+        let Some(object) = self.object() else { return };
+        // SAFETY: as in `fields`.
+        let raised = unsafe { (*object.fields()).error.take() };
+        let reason = match (raised, error) {
+            (Some(exception), _) => exception,
+            (None, Some(error)) => {
+                crate::kit::os_error(&error).unwrap_or_else(|Raised| take_or_none())
+            }
+            (None, None) => none(),
+        };
+        if self.call(&globals().names.connection_lost, Some(&reason)).is_err() {
+            self.failed(reactor, "connection_lost", false);
+        }
+        // SAFETY: as in `fields`; both are taken out before they are used.
+        let (socket, server) =
+            unsafe { ((*object.fields()).socket.take(), (*object.fields()).server.take()) };
+        // A Python socket over our descriptor must not close it a second time.
+        for (owner, name) in [(socket, &globals().names.detach), (server, &globals().names._detach)]
+        {
+            let Some(owner) = owner else { continue };
+            if Object::call_method(name, &[owner.as_ptr()]).is_err() {
+                self.failed(reactor, "connection_lost", false);
+            }
+        }
+        self.release();
+    }
+
+    fn pause_writing(&self, reactor: &Reactor<PythonHost>) {
+        if self.call(&globals().names.pause_writing, None).is_err() {
+            self.failed(reactor, "pause_writing", false);
+        }
+    }
+
+    fn resume_writing(&self, reactor: &Reactor<PythonHost>) {
+        if self.call(&globals().names.resume_writing, None).is_err() {
+            self.failed(reactor, "resume_writing", false);
+        }
+    }
+
+    fn abandoned(&self) {
+        if let Some(object) = self.object() {
+            // SAFETY: as in `fields`.
+            let socket = unsafe { (*object.fields()).socket.take() };
+            if let Some(socket) = socket
+                && Object::call_method(&globals().names.detach, &[socket.as_ptr()]).is_err()
+            {
+                // SAFETY: GIL. There is no loop left to tell.
+                unsafe { ffi::PyErr_Clear() };
+            }
+        }
+        self.release();
+    }
+
+    fn visit(&self, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        let object = self.object.get();
+        if !object.is_null() {
+            visitor(&object);
+        }
+    }
+}
+
+fn take_or_none() -> Object {
+    // SAFETY: GIL.
+    unsafe { ffi::PyErr_Clear() };
+    none()
+}
+
+/// Lends the memory of a writable buffer object.
+fn with_buffer<T>(object: &Object, body: impl FnOnce(&mut [u8]) -> T) -> Outcome<T> {
+    // SAFETY: all-zero is a valid Py_buffer to be filled in.
+    let mut view: ffi::Py_buffer = unsafe { std::mem::zeroed() };
+    // SAFETY: the view is valid from here to its release; the exporter may not resize meanwhile.
+    unsafe {
+        if ffi::PyObject_GetBuffer(object.as_ptr(), &mut view, ffi::PyBUF_WRITABLE) < 0 {
+            return Err(Raised);
+        }
+        if view.len == 0 {
+            ffi::PyBuffer_Release(&mut view);
+            return Err(raise(ffi::PyExc_RuntimeError, "get_buffer() returned an empty buffer"));
+        }
+        let slice = std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize);
+        let result = body(slice);
+        ffi::PyBuffer_Release(&mut view);
+        Ok(result)
+    }
+}

@@ -1,0 +1,23 @@
+//! Bytes become events here: protocols without sockets, clocks or threads.
+//!
+//! One folder per protocol. A reader is fed the bytes that a peer sent and answers with events that point into
+//! them; an encoder appends the bytes of a message to a buffer. Nothing here waits, asks the operating system
+//! for anything or looks at a clock: the caller owns the bytes and says what time it is.
+//!
+//! | folder | protocol |
+//! | --- | --- |
+//! | [`http1`] | HTTP/1.1 and HTTP/1.0: RFC 9110 and RFC 9112 |
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
+pub mod http1;

@@ -1,0 +1,85 @@
+"""Every error of Sennit's own, each named after whose fault it is.
+
+    SennitError
+    ├── LocalProtocolError (also ValueError)       you: what you wanted to send is not allowed
+    ├── RemoteProtocolError                        the peer: what it has sent is not allowed
+    ├── ClosedError                                you: it was closed before
+    ├── ConnectionLostError (also ConnectionError) the network: the connection is gone
+    ├── ConnectError (also ConnectionError)        the network: there never was a connection
+    ├── DeadlineError (also TimeoutError)          nobody: it took longer than was allowed
+    ├── BusyError                                  you: it does something else already
+    ├── OverloadedError                            a limit has refused it
+    ├── ConfigError (also ValueError)              you: a setting makes no sense
+    └── InternalError                              us: please report it
+
+A builtin that a program would catch anyway is a base too. Cancellation is
+`asyncio.CancelledError`, as everywhere.
+"""
+
+__all__ = [
+    "BusyError",
+    "ClosedError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectionLostError",
+    "DeadlineError",
+    "InternalError",
+    "LocalProtocolError",
+    "OverloadedError",
+    "RemoteProtocolError",
+    "SennitError",
+]
+
+
+class SennitError(Exception):
+    """The base of all errors that Sennit raises itself."""
+
+
+class LocalProtocolError(SennitError, ValueError):
+    """What this program wants to send breaks the protocol's rules."""
+
+
+class RemoteProtocolError(SennitError):
+    """What the peer has sent breaks the protocol's rules.
+
+    Attributes:
+        rule: The rule that was broken, such as `"RFC 9112 section 5"`; empty if unknown.
+        hint: The protocol's own answer to it (an HTTP status); 0 if there is none.
+    """
+
+    def __init__(self, message: str, *, rule: str = "", hint: int = 0) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.hint = hint
+
+
+class ClosedError(SennitError):
+    """The object was closed by this program before."""
+
+
+class ConnectionLostError(SennitError, ConnectionError):
+    """The connection was there and is gone."""
+
+
+class ConnectError(SennitError, ConnectionError):
+    """The connection could not be made."""
+
+
+class DeadlineError(SennitError, TimeoutError):
+    """It took longer than was allowed."""
+
+
+class BusyError(SennitError):
+    """The object does something else at the moment."""
+
+
+class OverloadedError(SennitError):
+    """A limit has refused it; later it may work."""
+
+
+class ConfigError(SennitError, ValueError):
+    """A setting makes no sense."""
+
+
+class InternalError(SennitError):
+    """Sennit's own mistake: please report it."""

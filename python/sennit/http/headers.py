@@ -1,0 +1,48 @@
+"""Header fields: case-insensitive, repeated ones kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["Headers"]
+
+
+class Headers(Mapping[str, str]):
+    """The header fields of a message, in the order of arrival.
+
+    `headers["name"]` gives the value of a field, several of one name joined by a comma and a space
+    as RFC 9110 section 5.2 says; `get_all` gives them apart. Names are compared without regard to
+    case and shown in lower case. Values are text of the characters up to U+00FF, one for each byte.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        self._items = [(name.lower(), value) for name, value in items]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(name.lower() == own for own, _ in self._items)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._items))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._items})
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items!r})"
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of one name, in the order of arrival; empty if there is none."""
+        name = name.lower()
+        return [value for own, value in self._items if own == name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every field as it came: (name in lower case, value)."""
+        return list(self._items)

@@ -1,0 +1,77 @@
+"""Host names and addresses: looked up in the executor unless they are numbers already."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from sennit.reactor.signals import Signals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["AddressInfo", "Names"]
+
+AddressInfo = tuple[int, int, int, str, Any]
+"""(family, type, protocol, canonical name, address), as `socket.getaddrinfo` gives it."""
+
+
+def _numeric(
+    host: str | bytes | None, port: bytes | str | int | None, family: int, kind: int, proto: int
+) -> AddressInfo | None:
+    """The one address behind a numeric host and port; None where a look-up is needed."""
+    if not isinstance(host, str) or not isinstance(port, int) or "%" in host:
+        return None
+    if kind not in {socket.SOCK_STREAM, socket.SOCK_DGRAM} or proto not in {
+        0,
+        socket.IPPROTO_TCP,
+        socket.IPPROTO_UDP,
+    }:
+        return None
+    proto = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
+    for candidate in (socket.AF_INET, socket.AF_INET6):
+        if family not in {socket.AF_UNSPEC, candidate}:
+            continue
+        try:
+            socket.inet_pton(candidate, host)
+        except OSError:
+            continue
+        address = (host, port) if candidate == socket.AF_INET else (host, port, 0, 0)
+        return candidate, kind, proto, "", address
+    return None
+
+
+class Names(Signals):
+    """`getaddrinfo` and `getnameinfo`."""
+
+    async def getaddrinfo(
+        self,
+        host: str | bytes | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - asyncio's word
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """As `socket.getaddrinfo`, without blocking the loop."""
+        known = _numeric(host, port, family, type, proto)
+        if known is not None:
+            return [known]
+        return await self.run_in_executor(
+            None, socket.getaddrinfo, host, port, family, type, proto, flags
+        )
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """As `socket.getnameinfo`, without blocking the loop."""
+        return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+
+    async def _addresses(
+        self, host: str | None, port: int | str | None, *, family: int, proto: int, flags: int
+    ) -> Sequence[AddressInfo]:
+        found = await self.getaddrinfo(
+            host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags
+        )
+        if not found:
+            raise OSError(f"getaddrinfo({host!r}, {port!r}) returned no addresses")
+        return found
