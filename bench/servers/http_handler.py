@@ -1,0 +1,60 @@
+"""A handler under `sennit.http`: async, def, timeout, features, or sleep (100 ms)."""
+
+import asyncio
+import signal
+import sys
+
+import sennit
+from sennit import http
+
+
+async def plain(_request: http.Request) -> http.Response:
+    """What most handlers are."""
+    return http.Response("Hello, World!")
+
+
+def function(_request: http.Request) -> http.Response:
+    """The same without a coroutine."""
+    return http.Response("Hello, World!")
+
+
+async def guarded(_request: http.Request) -> http.Response:
+    """Enters a timeout, as careful handlers do."""
+    async with asyncio.timeout(5):  # noqa: ASYNC100 - what is measured
+        return http.Response("Hello, World!")
+
+
+async def waiting(_request: http.Request) -> http.Response:
+    """Suspends."""
+    await asyncio.sleep(0.1)
+    return http.Response("Hello, World!")
+
+
+async def looking(request: http.Request) -> http.Response:
+    """Asks for what most handlers ask for."""
+    if request.method != "GET" or request.path != "/" or "host" not in request.headers:
+        return http.Response("what?", 400)
+    return http.Response("Hello, World!", headers={"x-frame-options": "DENY"})
+
+
+HANDLERS = {
+    "async": plain,
+    "def": function,
+    "timeout": guarded,
+    "sleep": waiting,
+    "features": looking,
+}
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    limits = {"max_requests": 2**31, "max_connections": 19_000}
+    server = await http.listen(HANDLERS[sys.argv[1]], "http://127.0.0.1:0", **limits)
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    print("PORT", server.port, flush=True)
+    await stopped.wait()
+    await server.close(0)
+
+
+sennit.run(main())
