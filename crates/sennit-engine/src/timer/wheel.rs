@@ -4,6 +4,8 @@
 //! only remembers when to look: at that time it names the source, which either acts or asks to be
 //! looked at again. So a connection costs one entry per deadline period, not one per request.
 
+use std::cell::Cell;
+
 use crate::clock::{MILLISECOND, Nanos};
 use crate::sources::Token;
 
@@ -19,12 +21,15 @@ pub struct Wheel {
     /// Every tick up to and including this one has been looked at.
     looked_at: u64,
     count: usize,
+    /// No slot between the last tick that was looked at and this one holds anything: a lower bound, so that
+    /// every sleep need not go round the wheel.
+    empty_until: Cell<u64>,
 }
 
 impl Wheel {
     /// A wheel that starts at a time.
     pub fn new(now: Nanos) -> Self {
-        Wheel { slots: Vec::new(), looked_at: now / TICK, count: 0 }
+        Wheel { slots: Vec::new(), looked_at: now / TICK, count: 0, empty_until: Cell::new(0) }
     }
 
     /// Names a source at a time, or up to one tick later.
@@ -35,6 +40,10 @@ impl Wheel {
         let tick = (when / TICK + 1).max(self.looked_at + 1);
         self.slots[tick as usize % SLOTS].push((tick, token));
         self.count += 1;
+        // A tick of a later revolution lies in a slot that comes up earlier.
+        let next = self.looked_at + 1;
+        let slot = next + (tick - next) % SLOTS as u64;
+        self.empty_until.set(self.empty_until.get().min(slot));
     }
 
     /// Whether [`Wheel::collect`] could find something.
@@ -67,9 +76,11 @@ impl Wheel {
         if self.count == 0 {
             return None;
         }
-        (self.looked_at + 1..=self.looked_at + SLOTS as u64)
-            .find(|tick| !self.slots[*tick as usize % SLOTS].is_empty())
-            .map(|tick| tick * TICK)
+        let from = self.empty_until.get().max(self.looked_at + 1);
+        let found = (from..=self.looked_at + SLOTS as u64)
+            .find(|tick| !self.slots[*tick as usize % SLOTS].is_empty());
+        self.empty_until.set(found.unwrap_or(from));
+        found.map(|tick| tick * TICK)
     }
 }
 
