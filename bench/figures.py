@@ -177,6 +177,24 @@ def waiting_server(options: Options) -> Rows:
     return {"requests at once to a handler that sleeps 100 ms": [row]}
 
 
+def open_connections(options: Options) -> Rows:
+    """Requests at once by the client over connections that are open already."""
+    wait, script = 0.6, measure.HERE / "clients" / "open_connections.py"
+    with running(lambda: measure.python("origin", "origin.py", str(wait))) as servers:
+        url = f"http://127.0.0.1:{servers[0].port}/"
+        command = ["taskset", "-c", measure.LOAD_CORE, sys.executable, script, url]
+        done = subprocess.run(
+            [*map(str, command), str(options.count), str(wait)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=measure.DEADLINE,
+        )
+    if done.returncode:
+        raise MeasuringError(f"the client failed: {done.stderr}")
+    return {"requests at once on connections already open": [json.loads(done.stdout)]}
+
+
 def syscalls(_options: Options) -> Rows:
     """System calls for one request, counted by strace."""
     strace = measure.need("strace", "strace")
@@ -227,7 +245,16 @@ def _counted(valgrind: str, name: str, command: list[Any], seconds: float) -> tu
 
 FIGURES = {
     figure.__name__.replace("_", "-"): figure
-    for figure in (http, echo, idle, switch, waiting_server, syscalls, instructions)
+    for figure in (
+        http,
+        echo,
+        idle,
+        switch,
+        waiting_server,
+        open_connections,
+        syscalls,
+        instructions,
+    )
 }
 
 
