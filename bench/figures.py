@@ -161,7 +161,7 @@ def waiting_server(options: Options) -> Rows:
 
     with running(lambda: measure.python("sennit", "http_handler.py", "sleep")) as servers:
         server = servers[0]
-        before = server.memory()
+        before = server.resident("VmRSS")
         begin = time.perf_counter()
         answered, _ = native.fetch_many(
             f"http://127.0.0.1:{server.port}/", options.count, options.count
@@ -172,7 +172,7 @@ def waiting_server(options: Options) -> Rows:
             "answered": answered,
             "wall_s": wall,
             "cpu_s": server.usage().cpu,
-            "growth_MB": (server.memory() - before) / 1e6,
+            "growth_MB": (server.resident("VmHWM") - before) / 1e6,
         }
     return {"requests at once to a handler that sleeps 100 ms": [row]}
 

@@ -97,6 +97,12 @@ class Server:
         lines = (line.split() for line in text.splitlines())
         return sum(int(words[1]) * 1024 for words in lines if words[0].startswith("Private"))
 
+    def resident(self, name: str) -> int:
+        """VmRSS or its peak, VmHWM, in bytes."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        lines = (line.split() for line in text.splitlines())
+        return next(int(words[1]) * 1024 for words in lines if words[0] == f"{name}:")
+
     def stop(self) -> None:
         """End it, by its process group."""
         if self.process.poll() is None:
