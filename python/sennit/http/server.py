@@ -54,7 +54,6 @@ class Server:
     def __init__(self, reactor: Reactor, handler: Handler, settings: dict[str, float]) -> None:
         self._reactor = reactor
         self._core = core.HttpServer(reactor, self, handler, settings)
-        self._sockets: list[socket.socket] = []
         self._urls: list[str] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._grace: asyncio.TimerHandle | None = None
@@ -79,9 +78,9 @@ class Server:
     def _listen(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:
             sock.listen(FULL_BACKLOG)
-            self._core.listen(sock.fileno())
-            self._sockets.append(sock)
             host, port = sock.getsockname()[:2]
+            # The core closes it, also when the loop is closed under a server that was not.
+            self._core.listen(sock.detach())
             self._urls.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def close(self, grace: float = _GRACE) -> None:
@@ -95,7 +94,6 @@ class Server:
         """
         if self._core.state() != "STOPPED":
             self._core.drain()
-            self._close_sockets()
             if grace <= 0:
                 self._core.abort()
             elif self._core.state() != "STOPPED":
@@ -117,12 +115,6 @@ class Server:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
-
-    def _close_sockets(self) -> None:
-        """Close what the core does not listen on any more."""
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
 
     # -- called by the native core -----------------------------------------------------------------
 
@@ -178,7 +170,6 @@ async def listen(handler: Handler, *urls: str, **settings: float) -> Server:
         server._listen(sockets)  # noqa: SLF001 - one room
     except BaseException:
         server._core.abort()  # noqa: SLF001
-        server._close_sockets()  # noqa: SLF001
         for sock in sockets:
             sock.close()
         raise

@@ -84,7 +84,10 @@ def parse_listen_url(url: str) -> Endpoint:
         NotImplementedError: It is `https://`, which comes with a later version.
     """
     shown = repr(url[:_LONGEST])
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{shown}: {error}") from error
     if parts.scheme == "https":
         raise NotImplementedError(f"{shown}: listening with TLS comes with a later version")
     if parts.scheme != "http":

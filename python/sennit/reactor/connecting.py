@@ -186,6 +186,8 @@ class Connecting(Serving):
             await connected
         finally:
             self.remove_writer(sock.fileno())
+            # Its error knows this frame; see `_connect_any`.
+            del connected
 
     async def _connect_from(
         self,

@@ -149,6 +149,16 @@ impl LoopObject {
         }
     }
 
+    /// The state behind an object that is known to be one of our loops.
+    ///
+    /// # Safety
+    /// As for [`LoopObject::of`], and its type was checked before.
+    #[inline]
+    pub unsafe fn known<'a>(object: *mut ffi::PyObject) -> &'a LoopState {
+        // SAFETY: the caller vouches for the object and its type.
+        unsafe { (*object.cast::<LoopObject>()).state() }
+    }
+
     fn as_ptr(&self) -> *mut ffi::PyObject {
         self.head.get()
     }

@@ -32,6 +32,8 @@ struct Fields {
     coroutine: Option<Object>,
     /// What the coroutine has yielded before its task ran for the first time.
     yielded: Option<Object>,
+    /// A handler that is still to be called.
+    handler: Option<Object>,
     exchange: Option<Exchange>,
 }
 
@@ -67,17 +69,31 @@ impl Adapter {
     }
 
     /// Gives an adapter a coroutine, and what that has yielded already.
-    pub fn take_over(
-        adapter: &Object,
-        coroutine: Object,
-        yielded: Option<Object>,
-        exchange: Exchange,
-    ) {
+    pub fn take_over(adapter: &Object, coroutine: Object, yielded: Object, exchange: Exchange) {
         let fields = Adapter::fields(adapter.as_ptr());
         // SAFETY: the adapter is idle: nothing is overwritten but `None`; GIL.
         unsafe {
-            *fields = Fields { coroutine: Some(coroutine), yielded, exchange: Some(exchange) }
-        };
+            (*fields).coroutine = Some(coroutine);
+            (*fields).yielded = Some(yielded);
+            (*fields).exchange = Some(exchange);
+        }
+    }
+
+    /// Has an adapter call a handler in its first step.
+    pub fn call_later(adapter: &Object, handler: Object, exchange: Exchange) {
+        let fields = Adapter::fields(adapter.as_ptr());
+        // SAFETY: as in `take_over`.
+        unsafe {
+            (*fields).handler = Some(handler);
+            (*fields).exchange = Some(exchange);
+        }
+    }
+
+    /// Shows a coroutine that others step while the adapter's task is the current one; gives back what was shown.
+    #[inline]
+    pub fn show(adapter: &Object, coroutine: Option<Object>) -> Option<Object> {
+        // SAFETY: a short exchange; what was there is dropped by the caller; GIL.
+        unsafe { std::mem::replace(&mut (*Adapter::fields(adapter.as_ptr())).coroutine, coroutine) }
     }
 
     fn coroutine(this: *mut ffi::PyObject) -> Option<Object> {
@@ -125,7 +141,39 @@ impl Adapter {
         if let Some(yielded) = unsafe { (*Adapter::fields(this)).yielded.take() } {
             return Ok(Progress::Waits(yielded));
         }
+        // SAFETY: as above.
+        if let Some(handler) = unsafe { (*Adapter::fields(this)).handler.take() } {
+            return Adapter::call(this, &handler);
+        }
         let Some(coroutine) = Adapter::coroutine(this) else { return Ok(Progress::Over) };
+        Adapter::resume(this, &coroutine, value)
+    }
+
+    /// Calls the handler, and makes the first step of what it returns to be awaited.
+    fn call(this: *mut ffi::PyObject, handler: &Object) -> Outcome<Progress> {
+        // SAFETY: a short read; GIL.
+        let request = unsafe {
+            (*Adapter::fields(this)).exchange.as_ref().map(|exchange| exchange.request.clone())
+        };
+        let Some(request) = request else { return Ok(Progress::Over) };
+        let called =
+            handler.call(&[request.as_ptr()]).and_then(|value| Ok((steps_of(&value)?, value)));
+        match called {
+            Err(Raised) => Adapter::raised(this),
+            Ok((None, value)) => Adapter::returned(this, value),
+            Ok((Some(steps), _)) => {
+                // SAFETY: nothing but `None` is overwritten; GIL.
+                unsafe { (*Adapter::fields(this)).coroutine = Some(steps.clone()) };
+                Adapter::resume(this, &steps, none().as_ptr())
+            }
+        }
+    }
+
+    fn resume(
+        this: *mut ffi::PyObject,
+        coroutine: &Object,
+        value: *mut ffi::PyObject,
+    ) -> Outcome<Progress> {
         let mut result = std::ptr::null_mut();
         // SAFETY: a live coroutine and value; the result is new unless an error is set; GIL.
         unsafe {
@@ -138,11 +186,21 @@ impl Adapter {
     }
 
     fn throw(this: *mut ffi::PyObject, arguments: &[*mut ffi::PyObject]) -> Outcome<Progress> {
-        // What it had yielded is not waited for any more.
         // SAFETY: a short take; GIL.
-        drop(unsafe { (*Adapter::fields(this)).yielded.take() });
+        let (yielded, handler) = unsafe {
+            let fields = Adapter::fields(this);
+            ((*fields).yielded.take(), (*fields).handler.take())
+        };
+        drop(handler);
+        // A task that is cancelled before it waits cancels what it was about to wait for, and hears of it then.
+        if let Some(yielded) = yielded
+            && cancel(&yielded, arguments)?
+        {
+            return Ok(Progress::Waits(yielded));
+        }
         let Some(coroutine) = Adapter::coroutine(this) else {
-            return Err(set_exception(arguments));
+            let Raised = set_exception(arguments);
+            return Adapter::raised(this);
         };
         let result = coroutine.attribute(c"throw").and_then(|throw| throw.call(arguments));
         match result {
@@ -152,6 +210,46 @@ impl Adapter {
                 None => Adapter::raised(this),
             },
         }
+    }
+}
+
+/// What is to be stepped if a handler has returned something to be awaited.
+pub fn steps_of(value: &Object) -> Outcome<Option<Object>> {
+    // SAFETY: a live object, whose type's slots may be read; GIL.
+    unsafe {
+        if ffi::PyCoro_CheckExact(value.as_ptr()) != 0 {
+            return Ok(Some(value.clone()));
+        }
+        let methods = (*ffi::Py_TYPE(value.as_ptr())).tp_as_async;
+        if methods.is_null() {
+            return Ok(None);
+        }
+        match (*methods).am_await {
+            Some(_) => value.attribute(c"__await__")?.call(&[]).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Cancels a future for a cancellation that is thrown; false if it cannot be cancelled.
+fn cancel(yielded: &Object, thrown: &[*mut ffi::PyObject]) -> Outcome<bool> {
+    let &[error, ..] = thrown else { return Ok(false) };
+    let globals = globals();
+    let cancelled = globals.asyncio.cancelled_error.as_ptr();
+    // SAFETY: live objects; GIL.
+    unsafe {
+        if ffi::PyErr_GivenExceptionMatches(error, cancelled) == 0
+            || ffi::PyObject_TypeCheck(yielded.as_ptr(), globals.future_type.as_ptr().cast()) == 0
+        {
+            return Ok(false);
+        }
+        let mut arguments = Vec::new();
+        let held;
+        if ffi::PyExceptionInstance_Check(error) != 0 {
+            held = Object::from_borrowed(error).attribute(c"args")?;
+            arguments.extend_from_slice(crate::kit::borrowed_slice(held.as_ptr()));
+        }
+        yielded.attribute(c"cancel")?.call(&arguments)?.truth()
     }
 }
 
@@ -271,7 +369,8 @@ unsafe extern "C" fn traverse(
     unsafe {
         let fields = &*Adapter::fields(object);
         let request = fields.exchange.as_ref().map(|exchange| &exchange.request);
-        let owned = [fields.coroutine.as_ref(), fields.yielded.as_ref(), request];
+        let (yielded, handler) = (fields.yielded.as_ref(), fields.handler.as_ref());
+        let owned = [fields.coroutine.as_ref(), yielded, handler, request];
         for value in owned.into_iter().flatten() {
             let status = visit(value.as_ptr(), argument);
             if status != 0 {

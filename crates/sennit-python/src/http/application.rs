@@ -1,12 +1,13 @@
 //! A Python handler as the driver's application.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::io;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, Application, BodyFailure, Connection, Serial,
+    Answer, AnswerBody, Application, BodyFailure, BodyState, Connection, Serial,
 };
 use sennit_engine::Reactor;
 use sennit_wire::http1::{RequestHead, reason_phrase};
@@ -28,8 +29,14 @@ pub struct Pending {
     request: Object,
 }
 
-/// A handler, its loop, and the Python server that wants to know of the end.
+/// A handler, its loop, and the Python server that wants to know of the end. Nothing is held any more
+/// once the server has stopped: requests that are kept do not keep the server.
 pub struct PythonApplication {
+    held: RefCell<Option<Rc<Held>>>,
+}
+
+/// What a server that has not stopped holds.
+pub struct Held {
     event_loop: Object,
     owner: Object,
     stepper: Stepper,
@@ -38,23 +45,28 @@ pub struct PythonApplication {
 impl PythonApplication {
     /// The application of a handler. `owner` has the methods `_drained()` and `_exhausted(error)`.
     pub fn new(event_loop: Object, owner: Object, handler: Object) -> Outcome<Self> {
-        Ok(PythonApplication { event_loop, owner, stepper: Stepper::new(handler)? })
+        let held = Held { event_loop, owner, stepper: Stepper::new(handler)? };
+        Ok(PythonApplication { held: RefCell::new(Some(Rc::new(held))) })
     }
 
+    /// What is held; `None` once the server has stopped.
+    #[inline]
+    pub fn held(&self) -> Option<Rc<Held>> {
+        self.held.borrow().clone()
+    }
+}
+
+impl Held {
     /// The loop.
     pub fn event_loop(&self) -> &Object {
         &self.event_loop
     }
 
     /// The loop's state.
-    pub fn state(&self) -> Option<&LoopState> {
-        // SAFETY: the loop is held; GIL.
-        unsafe { LoopObject::of(self.event_loop.as_ptr()) }
-    }
-
-    /// Drops what is kept for requests to come.
-    pub fn rest(&self) {
-        self.stepper.rest();
+    #[inline]
+    pub fn state(&self) -> Outcome<&LoopState> {
+        // SAFETY: the loop is held, and its type was checked when the server was made; GIL.
+        Ok(unsafe { LoopObject::known(self.event_loop.as_ptr()) })
     }
 
     fn tell_owner(
@@ -89,13 +101,16 @@ impl Application<PythonHost> for PythonApplication {
         serial: Serial,
         head: &RequestHead<'_, '_>,
     ) -> Option<Pending> {
-        let outcome = self.state().ok_or(Raised).and_then(|state| {
-            let request = request::make(connection, serial, head)?;
+        // Held for the whole step: a handler may stop its own server.
+        let held = self.held()?;
+        let made = request::make(connection, serial, head).map(Lent);
+        let stepped = made.and_then(|request| {
+            let state = held.state()?;
             let stepped =
-                self.stepper.step(&self.event_loop, state, &request, connection, serial)?;
+                held.stepper.step(&held.event_loop, state, &request.0, connection, serial)?;
             Ok((request, stepped))
         });
-        let Ok((request, stepped)) = outcome else {
+        let Ok((request, stepped)) = stepped else {
             let error = reactor.host().catch(reactor);
             if let Some(error) = error {
                 let message = "HTTP request could not be handed to its handler";
@@ -104,31 +119,23 @@ impl Application<PythonHost> for PythonApplication {
             answer_status(connection, serial, 500);
             return None;
         };
-        let pending = match stepped {
+        match stepped {
             Stepped::Returned(value) => {
-                respond(connection, serial, &request, value);
+                respond(connection, serial, &request.0, value);
                 None
             }
             Stepped::Failed(exception) => {
-                if !respond_to_error(connection, serial, &request, &exception) {
+                if !respond_to_error(connection, serial, &request.0, &exception) {
                     leave_with(reactor, exception);
                 }
                 None
             }
-            Stepped::Suspended(task) => Some(Pending { task, request: request.clone() }),
-        };
-        if request.reference_count() > 1 {
-            Request::keep(&request);
+            Stepped::Suspended(task) => Some(Pending { task, request: request.0.clone() }),
         }
-        pending
     }
 
     fn body_settled(&self, reactor: &Reactor<PythonHost>, pending: &Pending) {
-        if Request::settle(&pending.request).is_err()
-            && let Some(error) = reactor.host().catch(reactor)
-        {
-            reactor.host().report(reactor, "HTTP request body", &error, &[]);
-        }
+        settle_body(reactor, &pending.request);
     }
 
     fn abandoned(&self, reactor: &Reactor<PythonHost>, pending: Pending) {
@@ -138,24 +145,38 @@ impl Application<PythonHost> for PythonApplication {
         {
             reactor.host().report(reactor, "HTTP handler", &error, &[]);
         }
+        // Others than its handler may wait for the body.
+        settle_body(reactor, &pending.request);
     }
 
     fn drained(&self, reactor: &Reactor<PythonHost>) {
-        self.stepper.rest();
-        self.tell_owner(reactor, &globals().names._drained, None);
+        let held = self.held.take();
+        if let Some(held) = held {
+            held.tell_owner(reactor, &globals().names._drained, None);
+        }
+    }
+
+    fn orphaned(&self) {
+        let held = self.held.take();
+        drop(held);
     }
 
     fn exhausted(&self, reactor: &Reactor<PythonHost>, error: io::Error) {
+        let Some(held) = self.held() else { return };
         match os_error(&error) {
-            Ok(error) => self.tell_owner(reactor, &globals().names._exhausted, Some(&error)),
+            Ok(error) => held.tell_owner(reactor, &globals().names._exhausted, Some(&error)),
             Err(Raised) => drop(reactor.host().catch(reactor)),
         }
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
-        visitor(&self.event_loop.as_ptr());
-        visitor(&self.owner.as_ptr());
-        self.stepper.visit(visitor);
+        if let Ok(held) = self.held.try_borrow()
+            && let Some(held) = held.as_ref()
+        {
+            visitor(&held.event_loop.as_ptr());
+            visitor(&held.owner.as_ptr());
+            held.stepper.visit(visitor);
+        }
     }
 
     fn visit_pending(pending: &Pending, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
@@ -164,22 +185,54 @@ impl Application<PythonHost> for PythonApplication {
     }
 }
 
-/// An exception that is not a request's affair leaves the loop.
+/// A request that points into its connection's buffer: whoever still has it then gets a copy of the head.
+struct Lent(Object);
+
+impl Drop for Lent {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.reference_count() > 1 {
+            Request::keep(&self.0);
+        }
+    }
+}
+
+/// An exception that is no request's affair: some leave the loop, a cancellation ends here as it would in a
+/// task, others are reported.
+#[cold]
 fn leave_with(reactor: &Reactor<PythonHost>, exception: Object) {
     // SAFETY: a live exception; GIL.
     unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(exception.as_ptr()).cast(), exception.as_ptr()) };
-    drop(reactor.host().catch(reactor));
+    let Some(exception) = reactor.host().catch(reactor) else { return };
+    let cancelled = globals().asyncio.cancelled_error.as_ptr();
+    // SAFETY: live objects; GIL.
+    if unsafe { ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), cancelled) } == 0 {
+        reactor.host().report(reactor, "exception in an HTTP handler", &exception, &[]);
+    }
+}
+
+/// Tells who waits for the body of a request what has become of it.
+fn settle_body(reactor: &Reactor<PythonHost>, request: &Object) {
+    if Request::settle(request).is_err()
+        && let Some(error) = reactor.host().catch(reactor)
+    {
+        reactor.host().report(reactor, "HTTP request body", &error, &[]);
+    }
 }
 
 /// Answers a request with what its handler has returned.
 pub fn respond(connection: &Rc<PythonConnection>, serial: Serial, request: &Object, value: Object) {
-    let Some(state) = connection.server().application().state() else { return };
+    let Some(held) = connection.server().application().held() else { return };
+    let Ok(state) = held.state() else { return };
     let reactor = state.reactor();
     let answered =
         response::with_answer(&value, |answer| connection.answer(reactor, serial, answer));
     if answered.is_err() {
         let exception = take_exception();
         respond_to_error(connection, serial, request, &exception);
+    }
+    if Request::is_waited_for(request) {
+        settle_body(reactor, request);
     }
 }
 
@@ -191,32 +244,50 @@ pub fn respond_to_error(
     request: &Object,
     exception: &Object,
 ) -> bool {
-    let Some(state) = connection.server().application().state() else { return true };
-    let reactor = state.reactor();
     // SAFETY: live objects; GIL.
     let is_ordinary =
         unsafe { ffi::PyObject_IsInstance(exception.as_ptr(), ffi::PyExc_Exception) } == 1;
+    let Some(held) = connection.server().application().held() else { return false };
+    let Ok(state) = held.state() else { return false };
+    let reactor = state.reactor();
     if !is_ordinary {
-        connection.abort(reactor);
-        return false;
-    }
-    if let Some(status) = status_of_peer_error(exception) {
+        connection.give_up(reactor, serial);
+    } else if let Some(status) = status_of_peer_error(connection, serial, exception) {
         answer_status(connection, serial, status);
-        return true;
-    }
-    if connection.awaits_answer(serial) {
+    } else {
         answer_status(connection, serial, 500);
+        report_handler(reactor, request, exception);
     }
+    if Request::is_waited_for(request) {
+        settle_body(reactor, request);
+    }
+    is_ordinary
+}
+
+#[cold]
+fn report_handler(reactor: &Reactor<PythonHost>, request: &Object, exception: &Object) {
     let message = match Object::represent(request) {
         Ok(text) => format!("exception in the handler of {text}"),
         Err(Raised) => "exception in an HTTP handler".to_owned(),
     };
     reactor.host().report(reactor, &message, exception, &[(c"request", request)]);
-    true
 }
 
-/// The status that says what the peer did wrong, if it is the peer's fault that a handler has raised.
-fn status_of_peer_error(exception: &Object) -> Option<u16> {
+/// The status that says what the peer did wrong, if it is the peer's fault that a handler has raised: its
+/// request's body has failed, and that is what the handler did not catch.
+fn status_of_peer_error(
+    connection: &Rc<PythonConnection>,
+    serial: Serial,
+    exception: &Object,
+) -> Option<u16> {
+    match connection.body(serial, |state, _| state) {
+        BodyState::Failed(BodyFailure::Lost) => {
+            let class = errors(c"ConnectionLostError").ok()?;
+            return is_instance(exception.as_ptr(), &class).ok()?.then_some(400);
+        }
+        BodyState::Failed(_) => {}
+        _ => return None,
+    }
     let class = errors(c"RemoteProtocolError").ok()?;
     if !is_instance(exception.as_ptr(), &class).ok()? {
         return None;
@@ -229,7 +300,8 @@ fn status_of_peer_error(exception: &Object) -> Option<u16> {
 }
 
 fn answer_status(connection: &Rc<PythonConnection>, serial: Serial, status: u16) {
-    let Some(state) = connection.server().application().state() else { return };
+    let Some(held) = connection.server().application().held() else { return };
+    let Ok(state) = held.state() else { return };
     let text = format!("{status} {}\n", reason_phrase(status));
     let answer = Answer {
         status,
@@ -272,6 +344,9 @@ pub fn body_error(failure: BodyFailure) -> Raised {
         BodyFailure::Lost => {
             let message = "the connection ended before the request's body did";
             return raise_ours(c"ConnectionLostError", message);
+        }
+        BodyFailure::Answered => {
+            return raise_ours(c"ClosedError", "the request was answered before its body was read");
         }
     };
     let make = || -> Outcome<Object> {

@@ -35,6 +35,7 @@ pub struct AsyncioParts {
     pub log_destroy_pending: Object,
     pub register_task: Object,
     pub unregister_task: Object,
+    pub cancelled_error: Object,
     /// Loop to current task, where this Python keeps it in a dict.
     current_tasks: Option<Object>,
     enter_task: Object,
@@ -67,6 +68,7 @@ impl AsyncioParts {
             log_destroy_pending: intern(c"_log_destroy_pending")?,
             register_task: tasks.attribute(c"_register_task")?,
             unregister_task: tasks.attribute(c"_unregister_task")?,
+            cancelled_error: Object::import(c"asyncio.exceptions")?.attribute(c"CancelledError")?,
             current_tasks,
             enter_task: tasks.attribute(c"_enter_task")?,
             leave_task: tasks.attribute(c"_leave_task")?,

@@ -12,7 +12,6 @@ use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
 use super::ready;
-use crate::event_loop::LoopObject;
 use crate::globals::globals;
 use crate::kit::{
     Head, Object, Outcome, Raised, TypeSpec, doc, getter, no_arguments, none, row, take_exception,
@@ -112,8 +111,11 @@ impl Request {
     /// Copies the head out of the connection's buffer.
     pub fn keep(request: &Object) {
         // SAFETY: the object is a request; GIL.
-        let this = unsafe { &*request.as_ptr().cast::<Request>() };
-        this.read(|fields| {
+        unsafe { &*request.as_ptr().cast::<Request>() }.keep_head();
+    }
+
+    fn keep_head(&self) {
+        self.read(|fields| {
             if let Bytes::Lent(start, length) = fields.bytes {
                 // SAFETY: the buffer is not used again before this has returned.
                 let bytes = unsafe { std::slice::from_raw_parts(start, length) };
@@ -154,13 +156,25 @@ impl Request {
             && let Some(colon) = find(target, b"://")
         {
             let behind = &target[colon + 3..];
-            let slash = behind.iter().position(|byte| matches!(byte, b'/' | b'?'));
-            target = slash.map_or(b"/", |slash| &behind[slash..]);
+            let end = behind.iter().position(|byte| matches!(byte, b'/' | b'?'));
+            target = end.map_or(b"/", |end| &behind[end..]);
+            // RFC 9110 section 4.2.3: an empty path is that of the root.
+            if let Some(query) = target.strip_prefix(b"?") {
+                return (b"/", query);
+            }
         }
         match target.iter().position(|byte| *byte == b'?') {
             Some(mark) => (&target[..mark], &target[mark + 1..]),
             None => (target, b""),
         }
+    }
+
+    /// Whether somebody waits for the body.
+    #[inline]
+    pub fn is_waited_for(request: &Object) -> bool {
+        // SAFETY: the object is a request; GIL.
+        let this = unsafe { &*request.as_ptr().cast::<Request>() };
+        this.read(|fields| !fields.waiters.is_empty()).unwrap_or(false)
     }
 
     /// Tells who waits for the body that it is there, or never will be.
@@ -179,7 +193,9 @@ impl Request {
                 }
                 Err(Raised) => {
                     let error = take_exception();
-                    Object::call_method(&names.set_exception, &[waiter.as_ptr(), error.as_ptr()])?
+                    Object::call_method(&names.set_exception, &[waiter.as_ptr(), error.as_ptr()])?;
+                    // Nobody has to look at it: a handler may have asked and answered all the same.
+                    waiter.attribute(c"exception")?.call(&[])?
                 }
             };
         }
@@ -287,6 +303,8 @@ getter!(get_headers, Request, |this| {
     if let Some(headers) = this.read(|fields| fields.headers.clone()).flatten() {
         return Ok(headers);
     }
+    // Making the object runs Python, which may let other threads in.
+    this.keep_head();
     let bytes = this.bytes();
     let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     let headers = headers_of(&bytes[line_end..])?;
@@ -302,14 +320,12 @@ no_arguments!(body, Request, |this| {
     else {
         return Err(application::body_error(BodyFailure::Lost));
     };
-    let event_loop = connection.server().application().event_loop().clone();
-    // SAFETY: the loop is live: it is held; GIL.
-    let Some(state) = (unsafe { LoopObject::of(event_loop.as_ptr()) }) else {
+    let Some(held) = connection.server().application().held() else {
         return Err(application::body_error(BodyFailure::Lost));
     };
-    match connection.ask_for_body(state.reactor(), serial) {
+    match connection.ask_for_body(held.state()?.reactor(), serial) {
         BodyState::Waiting | BodyState::Asked => {
-            let future = event_loop.attribute(c"create_future")?.call(&[])?;
+            let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
             this.read(|fields| fields.waiters.push(future.clone()));
             Ok(future)
         }

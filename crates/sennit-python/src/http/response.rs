@@ -28,6 +28,7 @@ static FREE: FreeList = FreeList(UnsafeCell::new(Vec::new()));
 /// A `str` or `bytes` whose UTF-8 form lies still as long as it is held.
 #[derive(Debug)]
 pub struct BodyBytes {
+    /// Exactly `str` or `bytes`: dropping it runs no Python.
     object: Object,
     start: *const u8,
     length: usize,
@@ -41,6 +42,9 @@ impl BodyBytes {
         unsafe {
             let pointer = object.as_ptr();
             if ffi::PyUnicode_Check(pointer) != 0 {
+                if ffi::PyUnicode_CheckExact(pointer) == 0 {
+                    return BodyBytes::new(Object::owned(ffi::PyUnicode_FromObject(pointer))?);
+                }
                 let start = ffi::PyUnicode_AsUTF8AndSize(pointer, &mut length);
                 if start.is_null() {
                     return Err(Raised);
@@ -163,6 +167,17 @@ fn local_error(error: &LocalProtocolError) -> Raised {
     super::application::raise_ours(c"LocalProtocolError", &error.to_string())
 }
 
+/// The error of a field; `who` sets those that are reserved.
+fn field_error(error: &LocalProtocolError, who: &str) -> Raised {
+    match error {
+        LocalProtocolError::ReservedField(field) => {
+            let message = format!("field {} is set by the {who}; leave it out", field.name());
+            super::application::raise_ours(c"LocalProtocolError", &message)
+        }
+        other => local_error(other),
+    }
+}
+
 fn status(args: Args<'_>) -> Outcome<u16> {
     let status = args.integer(0)?;
     if !(200..=599).contains(&status) {
@@ -180,7 +195,19 @@ fn field_bytes(object: &Object) -> Outcome<Vec<u8>> {
             let pointer = object.as_ptr();
             return Ok(Args::new(&pointer, 1).bytes(0)?.to_vec());
         }
-        let latin = Object::owned(ffi::PyUnicode_AsLatin1String(object.as_ptr()))?;
+        if ffi::PyUnicode_Check(object.as_ptr()) == 0 {
+            let name = CStr::from_ptr((*ffi::Py_TYPE(object.as_ptr())).tp_name).to_string_lossy();
+            let message = format!("field names and values are str or bytes, not {name}");
+            return Err(raise(ffi::PyExc_TypeError, &message));
+        }
+        let latin = ffi::PyUnicode_AsLatin1String(object.as_ptr());
+        if latin.is_null() {
+            ffi::PyErr_Clear();
+            let text = Object::represent(object)?;
+            let message = format!("field has {text}; only characters up to U+00FF can be sent");
+            return Err(super::application::raise_ours(c"LocalProtocolError", &message));
+        }
+        let latin = Object::owned(latin)?;
         let pointer = latin.as_ptr();
         Ok(Args::new(&pointer, 1).bytes(0)?.to_vec())
     }
@@ -190,7 +217,7 @@ fn field_bytes(object: &Object) -> Outcome<Vec<u8>> {
 pub fn render_fields(headers: &Object) -> Outcome<Object> {
     let mut lines = Vec::new();
     each_pair(headers, |name, value| {
-        push_field(&mut lines, name, value).map_err(|error| local_error(&error))
+        push_field(&mut lines, name, value).map_err(|error| field_error(&error, "client"))
     })?;
     Object::bytes(&lines)
 }
@@ -203,7 +230,11 @@ fn render(fields: &mut Fields, headers: &Object) -> Outcome<()> {
             fields.content_type = Some(value.into());
             return Ok(());
         }
-        push_field(&mut fields.lines, name, value).map_err(|error| local_error(&error))
+        if name.eq_ignore_ascii_case(b"host") {
+            let message = "field host belongs to requests; a response has none";
+            return Err(super::application::raise_ours(c"LocalProtocolError", message));
+        }
+        push_field(&mut fields.lines, name, value).map_err(|error| field_error(&error, "server"))
     })
 }
 
@@ -240,6 +271,13 @@ fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
     args.expect("Response", 0, 2)?;
     let names = [c"body", c"status", c"headers", c"content_type"];
     let [body, code, headers, content_type] = keywords.named("Response", &names)?;
+    for (position, (name, keyword)) in [("body", body), ("status", code)].iter().enumerate() {
+        if args.0.len() > position && keyword.is_some() {
+            let message = format!("Response() got multiple values for argument '{name}'");
+            // SAFETY: reading a static of the interpreter; GIL.
+            return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
+        }
+    }
     // SAFETY: every value lives as long as the call; GIL.
     let own = |value: *mut ffi::PyObject| unsafe { Object::from_borrowed(value) };
     let given = |index: usize, keyword: Option<*mut ffi::PyObject>| {

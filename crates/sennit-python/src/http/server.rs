@@ -1,6 +1,6 @@
 //! `core.HttpServer`: a driver's server as a Python object.
 
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
@@ -103,28 +103,32 @@ unsafe extern "C" fn new(
 }
 
 one_argument!(listen, HttpServer, |this, descriptor| {
-    let server = this.server()?;
     let pointer = descriptor;
-    // SAFETY: a live argument; GIL.
-    let descriptor = unsafe { Args::new(&pointer, 1) }.integer(0)? as RawFd;
-    let state = server.application().state().ok_or(Raised)?;
+    // SAFETY: a live argument; the caller gives the descriptor away; GIL.
+    let socket = unsafe { OwnedFd::from_raw_fd(Args::new(&pointer, 1).integer(0)? as RawFd) };
+    let server = this.server()?;
+    let Some(held) = server.application().held() else {
+        // SAFETY: reading a static of the interpreter; GIL.
+        return Err(raise(unsafe { ffi::PyExc_RuntimeError }, "the server is closed"));
+    };
+    let state = held.state()?;
     state.check_open()?;
-    server.listen(state.reactor(), Descriptor::Lent(descriptor))?;
+    server.listen(state.reactor(), Descriptor::Owned(socket))?;
     Ok(none())
 });
 
 no_arguments!(drain, HttpServer, |this| {
     let server = this.server()?.clone();
-    if let Some(state) = server.application().state() {
-        server.drain(state.reactor());
+    if let Some(held) = server.application().held() {
+        server.drain(held.state()?.reactor());
     }
     Ok(none())
 });
 
 no_arguments!(abort, HttpServer, |this| {
     let server = this.server()?.clone();
-    if let Some(state) = server.application().state() {
-        server.abort(state.reactor());
+    if let Some(held) = server.application().held() {
+        server.abort(held.state()?.reactor());
     }
     Ok(none())
 });
@@ -171,12 +175,6 @@ pub fn dict_of(values: &[(&std::ffi::CStr, u64)]) -> Outcome<Object> {
         Ok(dict)
     }
 }
-
-// _rest(): the loop is about to stop or close: what is kept for requests to come is dropped.
-no_arguments!(rest, HttpServer, |this| {
-    this.server()?.application().rest();
-    Ok(none())
-});
 
 unsafe extern "C" fn traverse(
     object: *mut ffi::PyObject,
@@ -230,12 +228,11 @@ pub fn make_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_clear, clear as *mut _)
         .slot(ffi::Py_tp_doc, doc(c"HttpServer(loop, owner, handler, settings): the driver of a server."))
         .methods(vec![
-            row!(one c"listen", listen, c"Accept connections on a listening descriptor, which is lent."),
+            row!(one c"listen", listen, c"Accept connections on a listening descriptor, which is given away."),
             row!(noargs c"drain", drain, c"Accept no more; end each connection with its next answer."),
             row!(noargs c"abort", abort, c"Drop every connection at once."),
             row!(noargs c"state", state, c"NEW, RUNNING, DRAINING or STOPPED."),
             row!(noargs c"statistics", statistics, c"Counters, as a dict of ints."),
-            row!(noargs c"_rest", rest, c"Drop what is kept for requests to come."),
         ])
         .build()
 }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::Serial;
 
-use super::adapter::{Adapter, Exchange};
+use super::adapter::{Adapter, Exchange, steps_of};
 use super::application::PythonConnection;
 use crate::event_loop::LoopState;
 use crate::globals::globals;
@@ -72,6 +72,8 @@ impl Spare {
         let context = unsafe { Object::owned(ffi::PyContext_Copy(base.as_ptr()))? };
         let adapter = Adapter::make()?;
         let arguments = [adapter.as_ptr(), event_loop.as_ptr(), context.as_ptr()];
+        // A finalizer of the collector's could hand a callback of its own to `call_soon`.
+        let _quiet = NoCollection::new();
         let capture = state.start_capture();
         // SAFETY: one positional value, two for the two keywords; GIL.
         let task = unsafe {
@@ -122,6 +124,25 @@ impl Spare {
     }
 }
 
+/// While this lives the collector does not run.
+struct NoCollection(bool);
+
+impl NoCollection {
+    fn new() -> Self {
+        // SAFETY: GIL.
+        NoCollection(unsafe { ffi::PyGC_Disable() } != 0)
+    }
+}
+
+impl Drop for NoCollection {
+    fn drop(&mut self) {
+        if self.0 {
+            // SAFETY: GIL.
+            unsafe { ffi::PyGC_Enable() };
+        }
+    }
+}
+
 fn log_destroy_pending(task: &Object, log: bool) -> Outcome<()> {
     let name = &globals().asyncio.log_destroy_pending;
     let value = Object::boolean(log);
@@ -160,12 +181,6 @@ impl Stepper {
         }
     }
 
-    /// Drops the spare task.
-    pub fn rest(&self) {
-        let spare = self.spare.take();
-        drop(spare);
-    }
-
     /// Calls the handler with a request, and makes the first step of its coroutine.
     pub fn step(
         &self,
@@ -198,7 +213,7 @@ impl Stepper {
             }
             Progress::Waits(coroutine, yielded) => {
                 let exchange = Exchange::new(connection.clone(), serial, request.clone());
-                Adapter::take_over(&spare.adapter, coroutine, Some(yielded), exchange);
+                Adapter::take_over(&spare.adapter, coroutine, yielded, exchange);
                 log_destroy_pending(&spare.task, true)?;
                 globals().asyncio.register_task.call(&[spare.task.as_ptr()])?;
                 spare.start()?;
@@ -218,7 +233,7 @@ impl Stepper {
                 asyncio.leave_task(event_loop, &spare.task)?;
                 return Err(Raised);
             }
-            let progress = self.call(request);
+            let progress = self.call(&spare.adapter, request);
             ffi::PyContext_Exit(spare.context.as_ptr());
             progress
         };
@@ -227,29 +242,32 @@ impl Stepper {
     }
 
     #[inline]
-    fn call(&self, request: &Object) -> Progress {
-        let Ok(result) = self.handler.call(&[request.as_ptr()]) else {
-            return Progress::Over(Stepped::Failed(take_exception()));
+    fn call(&self, adapter: &Object, request: &Object) -> Progress {
+        let called = self.handler.call(&[request.as_ptr()]);
+        let (steps, result) = match called.and_then(|result| Ok((steps_of(&result)?, result))) {
+            Ok((Some(steps), result)) => (steps, result),
+            Ok((None, result)) => return Progress::Over(Stepped::Returned(result)),
+            Err(Raised) => return Progress::Over(Stepped::Failed(take_exception())),
         };
-        // SAFETY: a live object; GIL.
-        if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } == 0 {
-            return Progress::Over(Stepped::Returned(result));
-        }
+        drop(result);
+        let before = Adapter::show(adapter, Some(steps.clone()));
         let mut value = std::ptr::null_mut();
-        // SAFETY: a live coroutine; the value is a new reference unless an error is set; GIL.
-        unsafe {
-            match crate::kit::iterator_send(result.as_ptr(), ffi::Py_None(), &mut value) {
+        // SAFETY: something to step; the value is a new reference unless an error is set; GIL.
+        let progress = unsafe {
+            match crate::kit::iterator_send(steps.as_ptr(), ffi::Py_None(), &mut value) {
                 ffi::PySendResult::PYGEN_RETURN => {
                     let value = Object::owned(value).unwrap_or_else(|Raised| none());
                     Progress::Over(Stepped::Returned(value))
                 }
                 ffi::PySendResult::PYGEN_NEXT => {
                     let value = Object::owned(value).unwrap_or_else(|Raised| none());
-                    Progress::Waits(result, value)
+                    Progress::Waits(steps, value)
                 }
                 ffi::PySendResult::PYGEN_ERROR => Progress::Over(Stepped::Failed(take_exception())),
             }
-        }
+        };
+        drop(Adapter::show(adapter, before));
+        progress
     }
 
     /// A task for this request alone, made as the loop makes tasks: in debug mode, or by a task factory.
@@ -261,17 +279,9 @@ impl Stepper {
         connection: &Rc<PythonConnection>,
         serial: Serial,
     ) -> Outcome<Stepped> {
-        let result = match self.handler.call(&[request.as_ptr()]) {
-            Ok(result) => result,
-            Err(Raised) => return Ok(Stepped::Failed(take_exception())),
-        };
-        // SAFETY: a live object; GIL.
-        if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } == 0 {
-            return Ok(Stepped::Returned(result));
-        }
         let adapter = Adapter::make()?;
         let exchange = Exchange::new(connection.clone(), serial, request.clone());
-        Adapter::take_over(&adapter, result, None, exchange);
+        Adapter::call_later(&adapter, self.handler.clone(), exchange);
         let name = &globals().asyncio.create_task;
         // SAFETY: a live context; GIL.
         let context = unsafe { Object::owned(ffi::PyContext_Copy(self.base.as_ptr()))? };

@@ -97,7 +97,7 @@ impl TransportObject {
         // SAFETY: as above; the loop outlives its transports, which hold it.
         unsafe {
             let event_loop = (*self.fields()).event_loop.as_ref()?;
-            LoopObject::of(event_loop.as_ptr())
+            Some(LoopObject::known(event_loop.as_ptr()))
         }
     }
 

@@ -27,7 +27,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         inner.phase = Phase::Closing;
         inner.phase_deadline = NEVER;
         // Whatever follows is not understood: the peer may still be sending it.
-        inner.unread = true;
+        inner.sends_on = true;
     }
 
     pub(super) fn end_of_input(&self, reactor: &Reactor<H>) {
@@ -103,7 +103,8 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             if inner.phase != Phase::Closing || inner.queued() > 0 {
                 return;
             }
-            let lingers = !inner.peer_ended && (inner.unread || !inner.input.is_empty());
+            let lingers =
+                !inner.peer_ended && (inner.unread || inner.sends_on || !inner.input.is_empty());
             if lingers {
                 inner.phase = Phase::Lingering;
                 inner.phase_deadline = reactor.turn_time() + LINGER;

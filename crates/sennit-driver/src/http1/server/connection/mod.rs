@@ -85,6 +85,8 @@ struct Inner<B> {
     unread: bool,
     /// `input` holds bytes that the reader has not been shown yet.
     stopped: bool,
+    /// The peer may go on sending behind our last byte.
+    sends_on: bool,
     peer_ended: bool,
     phase_deadline: Nanos,
     write_deadline: Nanos,
@@ -124,6 +126,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 dispatching: false,
                 unread: false,
                 stopped: false,
+                sends_on: false,
                 peer_ended: false,
                 phase_deadline: reactor.turn_time() + server.settings().header_timeout,
                 write_deadline: NEVER,
@@ -176,7 +179,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 || inner.peer_ended
                 || inner.body.as_ref().is_some_and(|body| !body.is_complete())
                 || inner.exchange.serial.0 >= settings.max_requests
-                || self.server.state() != ServerState::Running;
+                || matches!(self.server.state(), ServerState::Draining | ServerState::Stopped);
             if !inner.dispatching {
                 inner.out = self.server.out.take();
             }
@@ -201,7 +204,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             // The body's memory goes with the answer, not with the next request.
             let body = inner.body.take();
             // What is left of it comes behind our last byte.
-            inner.unread |= body.is_some_and(|body| !body.is_complete());
+            inner.sends_on |= body.is_some_and(|body| !body.is_complete());
             inner.exchange.is_answered = true;
             if last {
                 inner.phase = Phase::Closing;

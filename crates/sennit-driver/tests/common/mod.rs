@@ -1,0 +1,307 @@
+//! A server with a Rust application, peers on the other end of real sockets, and time moved by hand.
+#![allow(clippy::disallowed_types)] // std's sockets are what the peers are made of
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sennit_driver::http1::server::{
+    Answer, AnswerBody, Application, BodyState, Connection, Serial, Server, Settings, Statistics,
+};
+use sennit_engine::poller::Event;
+use sennit_engine::{Clock, EpollPoller, Host, Interest, Nanos, Poller, Reactor, Token};
+use sennit_wire::http1::RequestHead;
+
+pub const MILLISECOND: Nanos = 1_000_000;
+pub const SECOND: Nanos = 1_000 * MILLISECOND;
+
+#[derive(Clone, Default)]
+pub struct HandClock(Rc<Cell<Nanos>>);
+
+impl Clock for HandClock {
+    fn now(&self) -> Nanos {
+        self.0.get()
+    }
+
+    fn coarse(&self) -> Nanos {
+        self.0.get()
+    }
+}
+
+/// The real epoll, which never sleeps.
+pub struct Sleepless(EpollPoller);
+
+impl Poller for Sleepless {
+    type Buffer = <EpollPoller as Poller>::Buffer;
+
+    fn add(&self, descriptor: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.0.add(descriptor, token, interest)
+    }
+
+    fn change(&self, descriptor: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.0.change(descriptor, token, interest)
+    }
+
+    fn remove(&self, descriptor: RawFd) -> io::Result<()> {
+        self.0.remove(descriptor)
+    }
+
+    fn wait(&self, buffer: &mut Self::Buffer, _: Option<Duration>) -> io::Result<usize> {
+        self.0.wait(buffer, Some(Duration::ZERO))
+    }
+
+    fn event(buffer: &Self::Buffer, index: usize) -> Event {
+        EpollPoller::event(buffer, index)
+    }
+
+    fn descriptor(&self) -> RawFd {
+        self.0.descriptor()
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// A host that has nothing to run.
+pub struct Idle;
+
+pub enum Nothing {}
+
+impl Host for Idle {
+    type Poller = Sleepless;
+    type Clock = HandClock;
+    type Callback = Nothing;
+    type Value = ();
+
+    fn run(&self, _: &Reactor<Self>, callback: Nothing) {
+        match callback {}
+    }
+
+    fn is_cancelled(&self, _: &Nothing) -> bool {
+        false
+    }
+}
+
+pub type TestConnection = Connection<Idle, App>;
+
+/// A request that is not answered yet.
+pub type Open = (Rc<TestConnection>, Serial, String);
+
+/// What a target means: `/now` is answered with the target, `/size/N` with N bytes, `/body` with its body once
+/// that is there, `/never` when the test says so.
+#[derive(Default)]
+pub struct App {
+    pub open: RefCell<Vec<Open>>,
+    pub abandoned: Cell<usize>,
+    pub failed: Cell<usize>,
+    pub drained: Cell<usize>,
+    pub orphaned: Cell<usize>,
+}
+
+impl App {
+    pub fn reply(
+        &self,
+        reactor: &Reactor<Idle>,
+        connection: &Rc<TestConnection>,
+        serial: Serial,
+        body: &[u8],
+    ) -> bool {
+        let body = AnswerBody::Shared(body.to_vec());
+        let answer = Answer { status: 200, content_type: None, fields: b"", body };
+        connection.answer(reactor, serial, answer)
+    }
+
+    fn reply_with_body(&self, reactor: &Reactor<Idle>, open: &Open) {
+        let (connection, serial, _) = open;
+        let state = connection.body(*serial, |state, _| state);
+        let bytes = match state {
+            BodyState::Complete => connection.take_body(*serial),
+            BodyState::Failed(failure) => {
+                self.failed.set(self.failed.get() + 1);
+                format!("{failure:?}").into_bytes()
+            }
+            BodyState::Waiting | BodyState::Asked => panic!("settled while {state:?}"),
+        };
+        self.reply(reactor, connection, *serial, &bytes);
+    }
+}
+
+impl Application<Idle> for App {
+    type Bytes = Vec<u8>;
+    type Pending = Open;
+
+    fn request(
+        &self,
+        reactor: &Reactor<Idle>,
+        connection: &Rc<TestConnection>,
+        serial: Serial,
+        head: &RequestHead<'_, '_>,
+    ) -> Option<Open> {
+        let open: Open = (connection.clone(), serial, head.target.to_owned());
+        if let Some(size) = head.target.strip_prefix("/size/") {
+            self.reply(reactor, connection, serial, &vec![b'x'; size.parse().unwrap()]);
+        } else if head.target == "/body" {
+            match connection.ask_for_body(reactor, serial) {
+                BodyState::Waiting | BodyState::Asked => return Some(open),
+                BodyState::Complete | BodyState::Failed(_) => self.reply_with_body(reactor, &open),
+            }
+        } else if head.target.starts_with("/never") {
+            self.open.borrow_mut().push(open.clone());
+            return Some(open);
+        } else {
+            self.reply(reactor, connection, serial, head.target.as_bytes());
+        }
+        None
+    }
+
+    fn body_settled(&self, reactor: &Reactor<Idle>, open: &Open) {
+        self.reply_with_body(reactor, open);
+    }
+
+    fn abandoned(&self, _: &Reactor<Idle>, (_, serial, _): Open) {
+        self.abandoned.set(self.abandoned.get() + 1);
+        self.open
+            .borrow_mut()
+            .retain(|(connection, own, _)| *own != serial || connection.awaits_answer(*own));
+    }
+
+    fn drained(&self, _: &Reactor<Idle>) {
+        self.drained.set(self.drained.get() + 1);
+    }
+
+    fn orphaned(&self) {
+        self.orphaned.set(self.orphaned.get() + 1);
+    }
+}
+
+pub struct World {
+    pub reactor: Reactor<Idle>,
+    pub server: Rc<Server<Idle, App>>,
+    clock: HandClock,
+}
+
+impl World {
+    pub fn new(settings: Settings) -> Self {
+        let clock = HandClock::default();
+        let poller = Sleepless(EpollPoller::new().unwrap());
+        let reactor = Reactor::new(Idle, poller, clock.clone()).unwrap();
+        World { reactor, server: Server::new(App::default(), settings), clock }
+    }
+
+    pub fn app(&self) -> &App {
+        self.server.application()
+    }
+
+    pub fn counted(&self) -> Statistics {
+        self.server.statistics()
+    }
+
+    /// A connection that the server has accepted.
+    pub fn connect(&self) -> Peer {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        self.server.accept(&self.reactor, ours.into(), None).unwrap();
+        Peer { socket: theirs, got: Vec::new(), ended: false }
+    }
+
+    /// Turns, as many as one event can need.
+    pub fn turns(&self) {
+        for _ in 0..6 {
+            self.reactor.stop();
+            self.reactor.run().unwrap();
+        }
+    }
+
+    pub fn pass(&self, time: Nanos) {
+        self.clock.0.set(self.clock.0.get() + time);
+        self.turns();
+    }
+
+    /// Answers what was asked for with `/never`.
+    pub fn answer_open(&self) -> usize {
+        let open = self.app().open.take();
+        open.iter()
+            .filter(|(connection, serial, target)| {
+                self.app().reply(&self.reactor, connection, *serial, target.as_bytes())
+            })
+            .count()
+    }
+}
+
+/// The other end.
+pub struct Peer {
+    socket: UnixStream,
+    pub got: Vec<u8>,
+    pub ended: bool,
+}
+
+impl Peer {
+    /// Sends what the kernel takes.
+    pub fn send(&mut self, world: &World, bytes: &[u8]) -> usize {
+        let sent = self.socket.write(bytes).unwrap_or(0);
+        world.turns();
+        sent
+    }
+
+    /// Takes at most so many bytes of what is there.
+    pub fn receive(&mut self, world: &World, most: usize) -> usize {
+        let mut buffer = vec![0; most];
+        let count = match self.socket.read(&mut buffer) {
+            Ok(0) => {
+                self.ended = true;
+                0
+            }
+            Ok(count) => {
+                self.got.extend_from_slice(&buffer[..count]);
+                count
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.ended = true;
+                0
+            }
+        };
+        world.turns();
+        count
+    }
+
+    pub fn receive_all(&mut self, world: &World) {
+        while self.receive(world, 1 << 20) > 0 {}
+    }
+
+    pub fn end(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Whether the server has ended the connection.
+    pub fn is_over(&mut self, world: &World) -> bool {
+        self.receive_all(world);
+        self.ended
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.got).into_owned()
+    }
+}
+
+/// Chance that can be repeated.
+pub struct Random(u64);
+
+impl Random {
+    pub fn seeded(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+}

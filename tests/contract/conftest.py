@@ -1,0 +1,115 @@
+"""One contract, several loops and sockets: what a test of the contract is run with."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import sennit
+
+LOOPS = {"reactor": sennit.Reactor, "asyncio": asyncio.SelectorEventLoop}
+FAMILIES = {"tcp": socket.AF_INET, "unix": socket.AF_UNIX}
+
+
+class Recorder(asyncio.Protocol):
+    """Writes down what it hears, in order; `hears` waits for it."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.data = bytearray()
+        self.transport: Any = None
+        self.keep_open = False
+        self._changed: asyncio.Event = asyncio.Event()
+
+    def note(self, event: Any) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.note("made")
+
+    def data_received(self, data):
+        assert type(data) is bytes
+        self.data += data
+        self.note("data")
+
+    def eof_received(self):
+        self.note("eof")
+        return self.keep_open
+
+    def connection_lost(self, exc):
+        self.error = exc
+        self.note("lost")
+
+    def pause_writing(self):
+        self.note("pause")
+
+    def resume_writing(self):
+        self.note("resume")
+
+    async def hears(self, condition: Any) -> None:
+        """Waits for an event by its name, or until a function of nothing is true."""
+        is_true = condition if callable(condition) else lambda: condition in self.events
+        while not is_true():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    made = LOOPS[request.param]()
+    yield made
+    made.run_until_complete(made.shutdown_default_executor())
+    made.close()
+
+
+@pytest.fixture
+def reported(loop: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: contexts.append(context))
+    return contexts
+
+
+@pytest.fixture(params=FAMILIES)
+def sockets(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected sockets."""
+    if FAMILIES[request.param] == socket.AF_UNIX:
+        ends = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            left = socket.create_connection(listening.getsockname())
+            ends = (left, listening.accept()[0])
+    yield ends
+    for end in ends:
+        end.close()
+
+
+@pytest.fixture
+def run(loop, sockets) -> Callable[..., None]:
+    """Runs `test(protocol, peer)`: our protocol over one socket, the peer's is left plain."""
+
+    def start(test: Callable[..., Any], factory: Callable[[], Any] = Recorder) -> None:
+        async def main():
+            ours, peer = sockets
+            make = (
+                loop.create_unix_connection
+                if ours.family == socket.AF_UNIX
+                else loop.create_connection
+            )
+            _, protocol = await make(factory, sock=ours)
+            peer.settimeout(60)
+            try:
+                await test(protocol, peer)
+            finally:
+                # asyncio's own transport fails when it is aborted after its end.
+                if not protocol.transport.is_closing():
+                    protocol.transport.abort()
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+        loop.run_until_complete(asyncio.wait_for(main(), 60))
+
+    return start

@@ -1,0 +1,175 @@
+"""A request as its handler sees it."""
+
+from typing import Any
+
+import pytest
+from tests.unit.http.talking import Peer, with_peer
+
+from sennit import errors, http
+
+
+def received(raw: bytes, look: Any) -> Any:
+    """What a handler sees of a request: looked at in the first step, and again after it."""
+    seen: list[Any] = []
+    kept: list[http.Request] = []
+
+    def handler(request: http.Request) -> str:
+        kept.append(request)
+        seen.append(look(request))
+        return "ok"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        answer = await peer.ask(raw)
+        assert answer.status == 200, answer.body
+
+    assert with_peer(handler, scenario) == []
+    assert seen[0] == look(kept[0])
+    return seen[0]
+
+
+def get(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"{method} {target} HTTP/{version}", "Host: h", *fields, "", ""]).encode(
+        "latin-1"
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "Odd-1", "get"])
+def test_the_method_is_as_sent(method: str) -> None:
+    assert received(get("/", method=method), lambda request: request.method) == method
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "raw_path", "query"),
+    [
+        ("/", "/", "/", ""),
+        ("/a/b", "/a/b", "/a/b", ""),
+        ("/a?b=c&d", "/a", "/a", "b=c&d"),
+        ("/?", "/", "/", ""),
+        ("/a?b?c", "/a", "/a", "b?c"),
+        ("/a%20b%2Fc+d", "/a b/c+d", "/a%20b%2Fc+d", ""),
+        ("/%C3%A9", "/é", "/%C3%A9", ""),
+        ("/%ff", "/\ufffd", "/%ff", ""),
+        ("/%", "/%", "/%", ""),
+        ("/%4", "/%4", "/%4", ""),
+        ("/%zz%41", "/%zzA", "/%zz%41", ""),
+        ("/%2541", "/%41", "/%2541", ""),
+        ("/%00", "/\0", "/%00", ""),
+        ("//double//slash", "//double//slash", "//double//slash", ""),
+        ("/../up", "/../up", "/../up", ""),
+        ("/a?x=http://y", "/a", "/a", "x=http://y"),
+        ("http://h/a?b", "/a", "/a", "b"),
+        ("http://h", "/", "/", ""),
+        ("http://h?q", "/", "/", "q"),
+        ("http://h/a%20b", "/a b", "/a%20b", ""),
+    ],
+)
+def test_targets(target: str, path: str, raw_path: str, query: str) -> None:
+    def look(request: http.Request) -> tuple[str, ...]:
+        return (request.target, request.path, request.raw_path, request.query)
+
+    assert received(get(target), look) == (target, path, raw_path, query)
+
+
+def test_the_asterisk() -> None:
+    raw = get("*", method="OPTIONS")
+    assert received(raw, lambda request: (request.target, request.path)) == ("*", "*")
+
+
+def test_headers() -> None:
+    raw = get("/", "X-A: one", "x-a:two  ", "Accept:", "X-Latin: h\xe9", "Cookie: a=1; b=2")
+    headers = received(raw, lambda request: request.headers.pairs())
+    assert headers == [
+        ("host", "h"),
+        ("x-a", "one"),
+        ("x-a", "two"),
+        ("accept", ""),
+        ("x-latin", "h\xe9"),
+        ("cookie", "a=1; b=2"),
+    ]
+    assert received(raw, lambda request: request.headers["X-a"]) == "one, two"
+    assert received(raw, lambda request: request.headers is request.headers)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_the_version(version: str) -> None:
+    assert received(get("/", version=version), lambda request: request.http_version) == version
+
+
+def test_the_client_is_the_peer() -> None:
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        host, port = peer.writer.get_extra_info("sockname")
+        assert (await peer.ask()).body.decode() == f"{host} {port}"
+
+    def handler(request: http.Request) -> str:
+        assert request.client is not None
+        return f"{request.client[0]} {request.client[1]}"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_repr() -> None:
+    assert received(get("/a?b"), repr) == "<sennit.http.Request GET /a?b>"
+
+
+def test_it_is_made_by_the_server_only_and_does_not_change() -> None:
+    with pytest.raises(TypeError):
+        http.Request()
+
+    def handler(request: http.Request) -> str:
+        with pytest.raises(AttributeError):
+            request.path = "/other"  # type: ignore[misc]
+        return "ok"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask()).status == 200
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_request_outlives_its_server() -> None:
+    kept: list[http.Request] = []
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        await peer.ask(get("/kept", "X: y"))
+
+    def handler(request: http.Request) -> str:
+        kept.append(request)
+        return "ok"
+
+    with_peer(handler, scenario)
+    (request,) = kept
+    assert request.path == "/kept"
+    assert request.headers["x"] == "y"
+    with pytest.raises((errors.ClosedError, errors.ConnectionLostError)):
+        request.body()
+
+
+# -- Headers --------------------------------------------------------------------------------------
+
+PAIRS = [("Host", "h"), ("Accept", "a"), ("accept", "b")]
+
+
+def test_headers_are_a_mapping_without_case() -> None:
+    headers = http.Headers(PAIRS)
+    assert headers["HOST"] == "h"
+    assert headers["Accept"] == "a, b"
+    assert headers.get("missing") is None
+    assert headers.get("missing", "x") == "x"
+    assert "ACCEPT" in headers
+    assert "missing" not in headers
+    assert 7 not in headers
+    assert list(headers) == ["host", "accept"]
+    assert len(headers) == 2
+    assert dict(headers) == {"host": "h", "accept": "a, b"}
+    with pytest.raises(KeyError, match="Missing"):
+        headers["Missing"]
+
+
+def test_headers_keep_what_is_repeated() -> None:
+    headers = http.Headers(PAIRS)
+    assert headers.get_all("ACCEPT") == ["a", "b"]
+    assert headers.get_all("missing") == []
+    assert headers.pairs() == [("host", "h"), ("accept", "a"), ("accept", "b")]
+    assert repr(headers) == "Headers([('host', 'h'), ('accept', 'a'), ('accept', 'b')])"
+    assert headers == http.Headers(PAIRS)
+    assert http.Headers() == {}
