@@ -60,8 +60,9 @@ class Program:
 
     def end(self) -> tuple[int, str]:
         """Exit code, and what was printed until then."""
-        output, _ = self.process.communicate(timeout=20)
-        return self.process.returncode, output.strip()
+        assert self.process.stdout is not None
+        output = self.process.stdout.read()
+        return self.process.wait(20), output.strip()
 
 
 @contextmanager
@@ -76,7 +77,9 @@ def program(port: int) -> Iterator[Program]:
         yield Program(process, port)
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @pytest.fixture
