@@ -104,6 +104,24 @@ fn a_request_may_take_as_long_as_it_likes() {
     ends_after(&world, &mut peer, 15 * SECOND);
 }
 
+#[test]
+fn answers_of_others_during_a_dispatch() {
+    let world = world();
+    let mut others: Vec<Peer> = (0..3).map(|_| world.connect()).collect();
+    for other in &mut others {
+        other.send(&world, NEVER);
+    }
+    let mut peer = world.connect();
+    let raw = [NOW, b"GET /others HTTP/1.1\r\nHost: h\r\n\r\n", NOW].concat();
+    let text = asked(&world, &mut peer, &raw);
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3);
+    assert!(text.contains("/now") && text.contains("/others") && !text.contains("/never"));
+    for other in &mut others {
+        assert!(asked(&world, other, b"").ends_with("/never"));
+        assert!(asked(&world, other, NOW).ends_with("/now"));
+    }
+}
+
 const UPLOAD: &[u8] = b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
 
 #[test]

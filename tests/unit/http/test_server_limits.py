@@ -156,12 +156,12 @@ def test_header_timeout_for_a_peer_that_drips() -> None:
         ended = asyncio.ensure_future(peer.end())
         while not ended.done():
             peer.send(b"G")
-            await asyncio.sleep(SOON / 20)
+            await asyncio.sleep(SOON / 3)
         assert asyncio.get_running_loop().time() - begun < 60
         assert server.statistics()["header_timeouts"] == 1
         assert server.statistics()["keep_alive_timeouts"] == 0
 
-    assert with_peer(path, scenario, header_timeout=SOON, keep_alive_timeout=60) == []
+    assert with_peer(path, scenario, header_timeout=SOON * 8, keep_alive_timeout=60) == []
 
 
 def test_keep_alive_timeout() -> None:
@@ -176,14 +176,14 @@ def test_keep_alive_timeout() -> None:
 
 def test_no_deadline_while_a_handler_works() -> None:
     async def handler(_request: http.Request) -> str:
-        await asyncio.sleep(SOON * 3)
+        await asyncio.sleep(SOON * 12)
         return "late"
 
     async def scenario(peer: Peer, _server: http.Server) -> None:
         assert (await peer.ask()).body == b"late"
 
     settings = dict.fromkeys(
-        ("header_timeout", "keep_alive_timeout", "body_timeout", "write_timeout"), SOON
+        ("header_timeout", "keep_alive_timeout", "body_timeout", "write_timeout"), SOON * 8
     )
     assert with_peer(handler, scenario, **settings) == []
 

@@ -92,7 +92,7 @@ pub type TestConnection = Connection<Idle, App>;
 /// A request that is not answered yet.
 pub type Open = (Rc<TestConnection>, Serial, String);
 
-/// What a target means: `/now` is answered with the target, `/size/N` with N bytes, `/body` with its body once
+/// What a target means: `/now` and the like are answered with the target, `/others` answers what is open first, `/size/N` with N bytes, `/body` with its body once
 /// that is there, `/never` when the test says so.
 #[derive(Default)]
 pub struct App {
@@ -150,6 +150,12 @@ impl Application<Idle> for App {
                 BodyState::Waiting | BodyState::Asked => return Some(open),
                 BodyState::Complete | BodyState::Failed(_) => self.reply_with_body(reactor, &open),
             }
+        } else if head.target == "/others" {
+            // Answers of other connections, in the middle of this one's dispatch.
+            for (other, serial, target) in self.open.take() {
+                assert!(self.reply(reactor, &other, serial, target.as_bytes()));
+            }
+            self.reply(reactor, connection, serial, b"/others");
         } else if head.target.starts_with("/never") {
             self.open.borrow_mut().push(open.clone());
             return Some(open);
