@@ -6,8 +6,10 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -204,7 +206,7 @@ def syscalls(_options: Options) -> Rows:
         "sennit async": [sys.executable, measure.HERE / "servers" / "http_handler.py", "async"],
     }
     for name, command in makers.items():
-        log = Path(f"/tmp/sennit-strace-{os.getpid()}")
+        log = Path(tempfile.mkdtemp()) / "strace"
         with Server(name, [strace, "-f", "-c", "-o", log, *command]) as server:
             seen = measure.load(server, 2.0, 2000, "http", "minimal")
         for line in log.read_text().splitlines()[2:]:
@@ -212,7 +214,7 @@ def syscalls(_options: Options) -> Rows:
             if len(words) > 4 and words[3].isdigit() and int(words[3]) > seen.load["answered"] / 10:
                 per_request = int(words[3]) / seen.load["answered"]
                 rows.append({"server": name, "call": words[-1], "per_request": per_request})
-        log.unlink()
+        shutil.rmtree(log.parent)
     return {"system calls": rows}
 
 
@@ -232,14 +234,14 @@ def instructions(_options: Options) -> Rows:
 
 
 def _counted(valgrind: str, name: str, command: list[Any], seconds: float) -> tuple[int, int]:
-    out = Path(f"/tmp/sennit-callgrind-{os.getpid()}")
+    out = Path(tempfile.mkdtemp()) / "callgrind"
     tool = [valgrind, "--tool=callgrind", f"--callgrind-out-file={out}", *command]
     with Server(name, tool) as server:
         answered = measure.load(server, seconds, 500, "http", "minimal").load["answered"]
     total = next(
         int(line.split()[1]) for line in out.read_text().splitlines() if line.startswith("totals:")
     )
-    out.unlink()
+    shutil.rmtree(out.parent)
     return answered, total
 
 

@@ -1,9 +1,10 @@
 """An echo protocol on one of the loops: sennit, asyncio, uvloop, rloop."""
 
 import asyncio
-import importlib
 import sys
 from typing import Any
+
+from loops import new_loop
 
 
 class Echo(asyncio.Protocol):
@@ -18,15 +19,6 @@ class Echo(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Send it back."""
         self._transport.write(data)
-
-
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    """A loop by its name."""
-    if name == "sennit":
-        return importlib.import_module("sennit").Reactor()
-    if name == "asyncio":
-        return asyncio.new_event_loop()
-    return importlib.import_module(name).new_event_loop()
 
 
 async def main() -> None:

@@ -1,22 +1,14 @@
 """The cost of a switch on one of the loops: prints one JSON line with nanoseconds of CPU each."""
 
 import asyncio
-import importlib
 import json
 import sys
 import time
 from collections.abc import Callable
 
+from loops import new_loop
+
 ROUNDS = 3
-
-
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    """A loop by its name."""
-    if name == "sennit":
-        return importlib.import_module("sennit").Reactor()
-    if name == "asyncio":
-        return asyncio.new_event_loop()
-    return importlib.import_module(name).new_event_loop()
 
 
 def call_soon(loop: asyncio.AbstractEventLoop, count: int = 200_000) -> int:

@@ -85,6 +85,8 @@ pub struct Reactor<H: Host> {
     wheel: RefCell<Wheel>,
     inbox: SegQueue<H::Callback>,
     to_flush: RefCell<VecDeque<Token>>,
+    /// Whose turn it is; after a panic, whose turn it was.
+    serving: Cell<Token>,
     /// Sources whose coarse deadline has passed and who have not heard yet.
     due: RefCell<VecDeque<Token>>,
     /// Sources that hear again in the next turn; each at most once, what it hears is with it.
@@ -115,6 +117,7 @@ impl<H: Host> Reactor<H> {
             wheel: RefCell::new(Wheel::new(now)),
             inbox: SegQueue::new(),
             to_flush: RefCell::default(),
+            serving: Cell::new(Token::NONE),
             due: RefCell::default(),
             again: RefCell::default(),
             events: Cell::new(None),
@@ -438,6 +441,24 @@ impl<H: Host> Reactor<H> {
             && self.sources.borrow_mut().join_again(event.token, event.readiness)
     }
 
+    #[inline]
+    fn serve(&self, token: Token, call: impl FnOnce()) {
+        self.serving.set(token);
+        call();
+        self.serving.set(Token::NONE);
+    }
+
+    /// After a panic has come out of [`Reactor::run`]: throws away the source whose turn it was, because
+    /// its state is not to be trusted. False: it was no source's turn.
+    pub fn discard_failed(&self) -> bool {
+        let failed = self.remove(self.serving.replace(Token::NONE));
+        let found = failed.is_some();
+        if let Some(source) = failed {
+            source.abandoned(self);
+        }
+        found
+    }
+
     fn dispatch(&self, token: Token, readiness: Readiness) {
         if token == Token::NONE {
             return;
@@ -445,7 +466,7 @@ impl<H: Host> Reactor<H> {
         let source = self.sources.borrow().get(token).cloned();
         if let Some(source) = source {
             self.count(|statistics| statistics.dispatched += 1);
-            source.ready(self, readiness);
+            self.serve(token, || source.ready(self, readiness));
         }
     }
 
@@ -473,7 +494,7 @@ impl<H: Host> Reactor<H> {
             let Some(token) = self.due.borrow_mut().pop_front() else { return };
             let source = self.sources.borrow().get(token).cloned();
             if let Some(source) = source {
-                source.deadline(self, now);
+                self.serve(token, || source.deadline(self, now));
             }
         }
     }
@@ -520,7 +541,7 @@ impl<H: Host> Reactor<H> {
                 Some(Ready::Notify(token)) => {
                     let source = self.sources.borrow().get(token).cloned();
                     if let Some(source) = source {
-                        source.notified(self);
+                        self.serve(token, || source.notified(self));
                     }
                 }
                 None => break,
@@ -540,7 +561,7 @@ impl<H: Host> Reactor<H> {
             let Some(token) = self.to_flush.borrow_mut().pop_front() else { return };
             let source = self.sources.borrow().get(token).cloned();
             if let Some(source) = source {
-                source.flush(self);
+                self.serve(token, || source.flush(self));
             }
         }
     }

@@ -79,6 +79,35 @@ fn a_panic_in_one_connection_costs_no_other_its_edge() {
 }
 
 #[test]
+fn a_connection_that_has_panicked_is_thrown_away() {
+    let reactor = reactor();
+    let (bad, mut bad_peer) = unix_pair();
+    let (good, mut good_peer) = unix_pair();
+    let (bad, good) = (start(&reactor, bad), start(&reactor, good));
+    bad.protocol().on_each(|_, _, _| panic!("a protocol that fails"));
+    bad_peer.write_all(b"hello").unwrap();
+    panics(&reactor);
+    assert!(reactor.discard_failed());
+    assert!(!reactor.discard_failed());
+    assert_eq!((bad.descriptor(), reactor.source_len()), (None, 1));
+    good_peer.write_all(b"hello").unwrap();
+    turn(&reactor);
+    assert_eq!(good.protocol().take(), [data(b"hello")]);
+}
+
+#[test]
+fn a_panic_of_a_callback_is_no_connections_fault() {
+    let reactor = reactor();
+    let (ours, _peer) = unix_pair();
+    let connection = start(&reactor, ours);
+    turn(&reactor);
+    call_soon(&reactor, |_| panic!("a callback"));
+    panics(&reactor);
+    assert!(!reactor.discard_failed());
+    assert!(connection.descriptor().is_some());
+}
+
+#[test]
 fn a_reactor_can_be_closed_after_a_panic() {
     let reactor = reactor();
     let (ours, mut peer) = unix_pair();

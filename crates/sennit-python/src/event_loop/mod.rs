@@ -6,6 +6,7 @@ mod sources;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
@@ -191,13 +192,43 @@ one_argument!(set_plain_tasks, LoopObject, |this, plain| {
     Ok(none())
 });
 
+/// Runs the reactor. A panic ends the connection it came from, with a report, and the rest goes on; one that
+/// came from nowhere else goes to the caller.
+fn run_past_panics(reactor: &Reactor<PythonHost>) -> std::io::Result<()> {
+    loop {
+        let stopping = match catch_unwind(AssertUnwindSafe(|| reactor.run())) {
+            Ok(result) => return result,
+            Err(panic) => {
+                if !reactor.discard_failed() {
+                    resume_unwind(panic);
+                }
+                report_panic(reactor, &panic)
+            }
+        };
+        if stopping {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells the loop's exception handler. True: that has made the loop leave.
+#[cold]
+fn report_panic(reactor: &Reactor<PythonHost>, panic: &Box<dyn std::any::Any + Send>) -> bool {
+    let Raised = crate::kit::raise_panic(&**panic);
+    if let Some(error) = reactor.host().catch(reactor) {
+        let message = "internal error in sennit: one connection was dropped, the others go on";
+        reactor.host().report(reactor, message, &error, &[]);
+    }
+    reactor.state() == State::Interrupted
+}
+
 no_arguments!(run_turns, LoopObject, |this| {
     let state = this.state();
     state.check_open()?;
     // The loop must outlive its own run, whatever the callbacks drop.
     // SAFETY: `this` is live; GIL.
     let _alive = unsafe { Object::from_borrowed(this.as_ptr()) };
-    let result = state.reactor().run();
+    let result = run_past_panics(state.reactor());
     if let Some(exception) = state.reactor().host().take_leaving() {
         // SAFETY: a live exception; GIL.
         unsafe {

@@ -9,7 +9,7 @@ use sennit_driver::http1::server::Serial;
 use super::application::{self, PythonConnection};
 use crate::globals::globals;
 use crate::kit::{
-    Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
+    Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none, one_argument,
     positional, raise, row, take_exception,
 };
 
@@ -391,11 +391,9 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, with a dead adapter.
     unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        let class = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_Del(object.cast());
-        ffi::Py_DECREF(class.cast());
+        free(object, || {
+            clear(object);
+        });
     }
 }
 

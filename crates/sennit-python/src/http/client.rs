@@ -8,17 +8,16 @@ use sennit_driver::http1::client::{
     Caller, Cause, Client, Failure, OriginId, Outgoing, RequestId, Response, Settings,
 };
 use sennit_engine::Reactor;
-use sennit_engine::clock::Nanos;
 use sennit_wire::http1::{Connection, RequestKind, RequestParts, encode_request_head};
 
 use super::application::raise_ours;
-use super::server::number;
+use super::settings::{dict_of, nanos, take_settings};
 use crate::event_loop::{LoopObject, LoopState};
 use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
-    os_error, positional, raise, row, take_exception,
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none,
+    one_argument, os_error, positional, raise, row, take_exception,
 };
 
 /// Who waits: futures, and how their results are made.
@@ -127,13 +126,8 @@ fn state(client: &PythonClient) -> Outcome<&LoopState> {
 /// The settings in a dict, which the Python half has checked.
 fn settings(given: &Object) -> Outcome<Settings> {
     let mut settings = Settings::default();
-    let nanos = |seconds: f64| (seconds * 1e9) as Nanos;
-    macro_rules! take {
-        ($($name:literal => $place:expr, $convert:expr;)*) => {
-            $(if let Some(value) = number(given, $name)? { $place = $convert(value); })*
-        };
-    }
-    take! {
+    take_settings! {
+        given,
         "max_head_size" => settings.limits.max_head_size, |value| value as usize;
         "max_header_count" => settings.limits.max_header_count, |value| value as usize;
         "max_connections" => settings.max_connections, |value| value as u64;
@@ -244,7 +238,7 @@ positional!(request, HttpClient, |this, args| {
         bytes,
         kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Ordinary },
         is_idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
-        timeout: (args.float(2)? * 1e9) as Nanos,
+        timeout: nanos(args.float(2)?),
     };
     let state = state(client)?;
     state.check_open()?;
@@ -283,7 +277,7 @@ no_arguments!(close, HttpClient, |this| {
 
 no_arguments!(statistics, HttpClient, |this| {
     let counted = this.client()?.statistics();
-    super::server::dict_of(&[
+    dict_of(&[
         (c"requests", counted.requests),
         (c"responses", counted.responses),
         (c"failures", counted.failures),
@@ -311,14 +305,12 @@ unsafe extern "C" fn traverse(
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, with a dead object.
     unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        let client = (*object.cast::<HttpClient>()).client.take();
-        if let Some(client) = client {
-            shut(&client);
-        }
-        let class = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_Del(object.cast());
-        ffi::Py_DECREF(class.cast());
+        free(object, || {
+            let client = (*object.cast::<HttpClient>()).client.take();
+            if let Some(client) = client {
+                shut(&client);
+            }
+        });
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`request`], [`response`] | `Request` and `Response` |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
+//! | [`settings`] | settings out of dicts, counters into them |
 //! | [`ready`] | something to await that is there already |
 
 mod adapter;
@@ -18,8 +19,10 @@ mod ready;
 mod request;
 mod response;
 mod server;
+mod settings;
 mod step;
 
+pub use request::set_headers_factory;
 pub use response::render_fields;
 
 use pyo3_ffi as ffi;

@@ -3,7 +3,7 @@
 use pyo3_ffi as ffi;
 
 use crate::globals::globals;
-use crate::kit::{Head, Object, Outcome, Raised, TypeSpec, doc, guard, none};
+use crate::kit::{Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, none};
 
 #[repr(C)]
 struct Ready {
@@ -79,11 +79,9 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, with a dead object.
     unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        let class = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_Del(object.cast());
-        ffi::Py_DECREF(class.cast());
+        free(object, || {
+            clear(object);
+        });
     }
 }
 

@@ -267,9 +267,26 @@ pub fn headers_of(block: &[u8]) -> Outcome<Object> {
                 return Err(Raised);
             }
         }
-        let class = Object::import(c"sennit.http.headers")?.attribute(c"Headers")?;
-        class.call(&[list.as_ptr()])
+        match &*HEADERS.0.get() {
+            Some(factory) => factory.clone().call(&[list.as_ptr()]),
+            None => Ok(list),
+        }
     }
+}
+
+struct Factory(UnsafeCell<Option<Object>>);
+
+// SAFETY: used under the GIL only.
+unsafe impl Sync for Factory {}
+
+/// What makes `http.Headers` out of a list of pairs; the Python half sets it when it is imported.
+static HEADERS: Factory = Factory(UnsafeCell::new(None));
+
+/// `set_headers_factory(factory)`.
+pub fn set_headers_factory(factory: Object) {
+    // SAFETY: GIL; the old one is dropped after the write.
+    let before = unsafe { (*HEADERS.0.get()).replace(factory) };
+    drop(before);
 }
 
 getter!(get_method, Request, |this| {

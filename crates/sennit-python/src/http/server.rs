@@ -5,15 +5,15 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Application, Server, Settings, State};
-use sennit_engine::clock::Nanos;
 use sennit_engine::listener::Descriptor;
 
 use super::application::PythonApplication;
+use super::settings::{dict_of, nanos, take_settings};
 use crate::event_loop::LoopObject;
 use crate::host::PythonHost;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, doc, guard, no_arguments, none, one_argument,
-    raise, row,
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none,
+    one_argument, raise, row,
 };
 
 type PythonServer = Server<PythonHost, PythonApplication>;
@@ -33,31 +33,11 @@ impl HttpServer {
     }
 }
 
-/// Reads a number out of a dict of settings, and takes it out of the dict.
-pub fn number(settings: &Object, name: &str) -> Outcome<Option<f64>> {
-    let key = Object::text(name)?;
-    // SAFETY: a live dict and key; the value is borrowed for a moment; GIL.
-    unsafe {
-        let value = ffi::PyDict_GetItemWithError(settings.as_ptr(), key.as_ptr());
-        if value.is_null() {
-            return if ffi::PyErr_Occurred().is_null() { Ok(None) } else { Err(Raised) };
-        }
-        let value = Object::from_borrowed(value);
-        let pointer = value.as_ptr();
-        Args::new(&pointer, 1).float(0).map(Some)
-    }
-}
-
 /// The settings in a dict, which the Python half has checked.
 fn settings(given: &Object) -> Outcome<Settings> {
     let mut settings = Settings::default();
-    let nanos = |seconds: f64| (seconds * 1e9) as Nanos;
-    macro_rules! take {
-        ($($name:literal => $place:expr, $convert:expr;)*) => {
-            $(if let Some(value) = number(given, $name)? { $place = $convert(value); })*
-        };
-    }
-    take! {
+    take_settings! {
+        given,
         "max_request_line" => settings.limits.max_request_line, |value| value as usize;
         "max_head_size" => settings.limits.max_head_size, |value| value as usize;
         "max_header_count" => settings.limits.max_header_count, |value| value as usize;
@@ -161,21 +141,6 @@ no_arguments!(statistics, HttpServer, |this| {
     dict_of(&values)
 });
 
-/// A dict of counters.
-pub fn dict_of(values: &[(&std::ffi::CStr, u64)]) -> Outcome<Object> {
-    // SAFETY: a new dict takes its own references; GIL.
-    unsafe {
-        let dict = Object::owned(ffi::PyDict_New())?;
-        for (name, value) in values {
-            let value = Object::integer(*value as i64)?;
-            if ffi::PyDict_SetItemString(dict.as_ptr(), name.as_ptr(), value.as_ptr()) < 0 {
-                return Err(Raised);
-            }
-        }
-        Ok(dict)
-    }
-}
-
 unsafe extern "C" fn traverse(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
@@ -211,11 +176,9 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, with a dead object.
     unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        let class = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_Del(object.cast());
-        ffi::Py_DECREF(class.cast());
+        free(object, || {
+            clear(object);
+        });
     }
 }
 

@@ -76,17 +76,21 @@ pub fn take_exception() -> Object {
 fn run<T>(body: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(outcome) => outcome,
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            // SAFETY: reading a static of the interpreter; GIL.
-            let class = unsafe { ffi::PyExc_SystemError };
-            Err(raise(class, &format!("internal error in sennit, please report: {text}")))
-        }
+        Err(panic) => Err(raise_panic(&*panic)),
     }
+}
+
+/// Sets the error that a panic becomes.
+#[cold]
+pub fn raise_panic(panic: &(dyn std::any::Any + Send)) -> Raised {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    // SAFETY: reading a static of the interpreter; GIL.
+    let class = unsafe { ffi::PyExc_SystemError };
+    raise(class, &format!("internal error in sennit, please report: {text}"))
 }
 
 /// The door of every function that Python calls: a panic becomes an exception.

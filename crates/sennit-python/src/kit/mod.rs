@@ -14,8 +14,8 @@ mod types;
 pub use args::{Args, Keywords};
 pub use call::{iterator_send, vectorcall, vectorcall_method};
 pub use error::{
-    Outcome, Raised, guard, guard_status, guard_void, os_error, raise, take_exception,
+    Outcome, Raised, guard, guard_status, guard_void, os_error, raise, raise_panic, take_exception,
 };
 pub use object::{Head, Object, borrowed_slice, intern, none};
-pub use types::{TypeSpec, doc, method};
+pub use types::{TypeSpec, doc, free, method};
 pub(crate) use types::{getter, keywords, no_arguments, one_argument, positional, row};

@@ -96,6 +96,21 @@ impl TypeSpec {
     }
 }
 
+/// The end of a collected instance whose memory is not kept: `clear` drops what it holds.
+///
+/// # Safety
+/// `object` is dead, and its type's `tp_dealloc` has been called for it; GIL.
+pub unsafe fn free(object: *mut ffi::PyObject, clear: impl FnOnce()) {
+    // SAFETY: the caller vouches for the object.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        clear();
+        let class = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
 /// A docstring as CPython wants it.
 pub const fn doc(text: &'static CStr) -> *mut c_void {
     text.as_ptr().cast_mut().cast()
