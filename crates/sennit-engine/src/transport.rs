@@ -133,8 +133,8 @@ struct Inner<B> {
     writing: Writing,
     pressure: Pressure,
     cork: Cork,
-    high_water: usize,
-    low_water: usize,
+    high_water: u32,
+    low_water: u32,
     error: Option<io::Error>,
 }
 
@@ -160,8 +160,8 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 writing: Writing::Flowing,
                 pressure: Pressure::Low,
                 cork: Cork::Out,
-                high_water: HIGH_WATER,
-                low_water: HIGH_WATER / 4,
+                high_water: HIGH_WATER as u32,
+                low_water: HIGH_WATER as u32 / 4,
                 error: None,
             }),
             host: std::marker::PhantomData,
@@ -213,15 +213,15 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     /// The low and high water marks, in bytes.
     pub fn water_marks(&self) -> (usize, usize) {
         let inner = self.inner.borrow();
-        (inner.low_water, inner.high_water)
+        (inner.low_water as usize, inner.high_water as usize)
     }
 
-    /// Sets the water marks, in bytes.
+    /// Sets the water marks, in bytes; beyond 4 GiB they are 4 GiB.
     pub fn set_water_marks(&self, reactor: &Reactor<H>, low: usize, high: usize) {
         {
             let mut inner = self.inner.borrow_mut();
-            inner.low_water = low;
-            inner.high_water = high;
+            inner.low_water = u32::try_from(low).unwrap_or(u32::MAX);
+            inner.high_water = u32::try_from(high).unwrap_or(u32::MAX);
         }
         self.mind_high_water(reactor);
     }
@@ -271,7 +271,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 drop(refused);
                 return Ok(());
             }
-            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water)
+            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water as usize)
         };
         if over {
             // Too much to wait for the end of the turn: offer it to the kernel first.
@@ -390,7 +390,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         {
             let mut inner = self.inner.borrow_mut();
             let queued = inner.stream.as_ref().map_or(0, Stream::queued);
-            if inner.pressure == Pressure::High || queued <= inner.high_water {
+            if inner.pressure == Pressure::High || queued <= inner.high_water as usize {
                 return;
             }
             inner.pressure = Pressure::High;
@@ -402,7 +402,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         {
             let mut inner = self.inner.borrow_mut();
             let queued = inner.stream.as_ref().map_or(0, Stream::queued);
-            if inner.pressure == Pressure::Low || queued > inner.low_water {
+            if inner.pressure == Pressure::Low || queued > inner.low_water as usize {
                 return;
             }
             if inner.state == State::Lost {

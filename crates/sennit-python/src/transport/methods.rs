@@ -179,7 +179,7 @@ no_arguments!(file_number, TransportObject, |this| {
 
 no_arguments!(peer, TransportObject, |this| {
     // SAFETY: as in `fields`.
-    match unsafe { (*this.fields()).peer } {
+    match unsafe { (*this.fields()).peer.address() } {
         Some(address) => crate::listener::address_object(&address),
         None => Ok(none()),
     }
@@ -198,7 +198,7 @@ no_arguments!(extra, TransportObject, |this| {
 // _keep_socket(socket): a Python socket over our descriptor, detached before we close it.
 one_argument!(keep_socket, TransportObject, |this, socket| {
     // SAFETY: a live argument; the old value is dropped after the write; GIL.
-    let old = unsafe { (*this.fields()).socket.replace(Object::from_borrowed(socket)) };
+    let old = unsafe { (*this.fields()).rare().socket.replace(Object::from_borrowed(socket)) };
     drop(old);
     Ok(none())
 });

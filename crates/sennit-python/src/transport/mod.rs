@@ -10,7 +10,7 @@ mod protocol;
 
 use std::io;
 use std::mem::offset_of;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
@@ -34,12 +34,60 @@ struct Fields {
     protocol: Option<Object>,
     context: Option<Object>,
     server: Option<Object>,
+    peer: Peer,
+    rare: Option<Box<Rare>>,
+    /// CPython's list of weak references, which it finds by its place.
+    weak_references: WeakList,
+}
+
+/// What most connections never have.
+#[derive(Default)]
+struct Rare {
+    /// A Python socket over our descriptor.
     socket: Option<Object>,
     /// What a callback of the protocol has raised: the reason for `connection_lost`.
     error: Option<Object>,
-    peer: Option<SocketAddr>,
-    /// CPython's list of weak references, which it finds by its place.
-    weak_references: WeakList,
+}
+
+impl Fields {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn take_socket(&mut self) -> Option<Object> {
+        self.rare.as_mut()?.socket.take()
+    }
+
+    fn take_error(&mut self) -> Option<Object> {
+        self.rare.as_mut()?.error.take()
+    }
+}
+
+/// The address of the other side. Most are IPv4, and a listener may have tens of thousands of them.
+#[derive(Default)]
+enum Peer {
+    #[default]
+    Unknown,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Peer {
+    fn new(address: Option<SocketAddr>) -> Self {
+        match address {
+            None => Peer::Unknown,
+            Some(SocketAddr::V4(address)) => Peer::V4(address),
+            Some(SocketAddr::V6(address)) => Peer::V6(Box::new(address)),
+        }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::Unknown => None,
+            Peer::V4(address) => Some(SocketAddr::V4(*address)),
+            Peer::V6(address) => Some(SocketAddr::V6(**address)),
+        }
+    }
 }
 
 /// A pointer that CPython reads and writes; null at first.
@@ -159,7 +207,7 @@ pub fn open(
             protocol: Some(protocol),
             context: Some(context),
             server,
-            peer,
+            peer: Peer::new(peer),
             ..Fields::default()
         });
         object
@@ -215,15 +263,13 @@ unsafe extern "C" fn traverse(
         let this = &*object.cast::<TransportObject>();
         let fields = &*this.fields();
         let extra = *extra_slot(this);
-        let owned = [
-            &fields.event_loop,
-            &fields.protocol,
-            &fields.context,
-            &fields.server,
-            &fields.socket,
-            &fields.error,
-        ];
-        for value in owned.into_iter().flatten().map(Object::as_ptr) {
+        let owned = [&fields.event_loop, &fields.protocol, &fields.context, &fields.server];
+        let rare = fields.rare.as_ref();
+        let rare =
+            [rare.and_then(|rare| rare.socket.as_ref()), rare.and_then(|rare| rare.error.as_ref())];
+        for value in
+            owned.into_iter().flatten().chain(rare.into_iter().flatten()).map(Object::as_ptr)
+        {
             let status = visit(value, argument);
             if status != 0 {
                 return status;
@@ -249,8 +295,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
             fields.protocol.take(),
             fields.context.take(),
             fields.server.take(),
-            fields.socket.take(),
-            fields.error.take(),
+            fields.rare.take(),
         );
         drop(dropped);
         let extra = std::ptr::replace(extra_slot(this), std::ptr::null_mut());

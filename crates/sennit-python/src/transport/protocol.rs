@@ -50,8 +50,7 @@ impl PythonProtocol {
                 (*fields).protocol.take(),
                 (*fields).context.take(),
                 (*fields).server.take(),
-                (*fields).socket.take(),
-                (*fields).error.take(),
+                (*fields).rare.take(),
             );
             drop(dropped);
             ffi::Py_DECREF(object);
@@ -87,7 +86,7 @@ impl PythonProtocol {
             host.report(reactor, &message, &exception, &about);
             if fatal {
                 // SAFETY: as in `fields`; the old value is dropped after the write.
-                let old = unsafe { (*object.fields()).error.replace(exception) };
+                let old = unsafe { (*object.fields()).rare().error.replace(exception) };
                 drop(old);
             }
         }
@@ -171,7 +170,7 @@ impl Protocol<PythonHost> for PythonProtocol {
     fn connection_lost(&self, reactor: &Reactor<PythonHost>, error: Option<io::Error>) {
         let Some(object) = self.object() else { return };
         // SAFETY: as in `fields`.
-        let raised = unsafe { (*object.fields()).error.take() };
+        let raised = unsafe { (*object.fields()).take_error() };
         let reason = match (raised, error) {
             (Some(exception), _) => exception,
             (None, Some(error)) => {
@@ -184,7 +183,7 @@ impl Protocol<PythonHost> for PythonProtocol {
         }
         // SAFETY: as in `fields`; both are taken out before they are used.
         let (socket, server) =
-            unsafe { ((*object.fields()).socket.take(), (*object.fields()).server.take()) };
+            unsafe { ((*object.fields()).take_socket(), (*object.fields()).server.take()) };
         // A Python socket over our descriptor must not close it a second time.
         for (owner, name) in [(socket, &globals().names.detach), (server, &globals().names._detach)]
         {
@@ -211,7 +210,7 @@ impl Protocol<PythonHost> for PythonProtocol {
     fn abandoned(&self) {
         if let Some(object) = self.object() {
             // SAFETY: as in `fields`.
-            let socket = unsafe { (*object.fields()).socket.take() };
+            let socket = unsafe { (*object.fields()).take_socket() };
             if let Some(socket) = socket
                 && Object::call_method(&globals().names.detach, &[socket.as_ptr()]).is_err()
             {
