@@ -16,7 +16,6 @@ from sennit.errors import (
     DeadlineError,
     OverloadedError,
     RemoteProtocolError,
-    SennitError,
 )
 from sennit.http.headers import Headers
 from sennit.http.url import Target, parse_request_url
@@ -277,7 +276,7 @@ class Client:
             self._fail(call, DeadlineError(f"looking up {target.host} took too long"))
         except asyncio.CancelledError:
             self._fail(call, ClosedError("the client was closed"))
-        except (OSError, SennitError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
             self._fail(call, error)
 
     @staticmethod
@@ -291,7 +290,11 @@ class Client:
             found = await self._reactor.getaddrinfo(target.host, target.port, type=1)
         except OSError as error:
             raise ConnectError(f"no address was found for {target.host}: {error}") from error
-        addresses = list(dict.fromkeys((info[4][0], info[4][1]) for info in found))
+        # An address with a scope (fe80::1%eth0) is of one link only; the core does not know it.
+        numeric = (info[4][:2] for info in found if "%" not in info[4][0])
+        addresses = list(dict.fromkeys(numeric))
+        if not addresses:
+            raise ConnectError(f"no address without a scope was found for {target.host}")
         origin = self._core.add_origin(addresses)
         self._origins[key] = origin
         return origin

@@ -209,6 +209,40 @@ def test_a_name_that_does_not_exist_is_a_connect_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "error"),
+    [
+        ([(10, 1, 6, "", ("fe80::1%lo", 80, 0, 1))], errors.ConnectError),
+        ([(2, 1, 6, "", ("not an address", 80))], ValueError),
+    ],
+)
+def test_a_lookup_that_finds_nothing_of_use_is_told(
+    monkeypatch: pytest.MonkeyPatch, found: list, error: type[Exception]
+) -> None:
+    async def main() -> None:
+        async def look_up(*_args: object, **_kwargs: object) -> list:
+            return found
+
+        monkeypatch.setattr(sennit.current_reactor(), "getaddrinfo", look_up)
+        async with http.Client() as client:
+            with pytest.raises(error):
+                await client.get("http://name.test/")
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 5_000_000])
+def test_a_response_of_any_size_arrives_whole(size: int) -> None:
+    async def main() -> None:
+        body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        server = await http.listen(lambda _: body, "http://127.0.0.1:0")
+        async with server, http.Client() as client:
+            responses = await asyncio.gather(*(client.get(server.urls[0]) for _ in range(3)))
+            assert [await response.body() == body for response in responses] == [True] * 3
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         ("ftp://example.org/", "no http URL"),

@@ -19,6 +19,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use sennit_engine::clock::Nanos;
+use sennit_engine::reactor::SCRATCH_SIZE;
 use sennit_engine::socket;
 use sennit_engine::stream::{Received, Stream};
 use sennit_engine::{Host, Interest, Reactor, Readiness, Source, Token};
@@ -228,6 +229,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
 
     fn read(self: &Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
         let to_the_end = readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
+        let mut taken = 0;
         loop {
             let mut scratch = reactor.take_scratch();
             let room = scratch.len();
@@ -241,7 +243,13 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             reactor.return_scratch(scratch);
             match received {
                 Ok(Received::Data(count)) if count < room && !to_the_end => return,
-                Ok(Received::Data(_)) => {}
+                Ok(Received::Data(count)) => {
+                    taken += count;
+                    if taken >= SCRATCH_SIZE {
+                        // One large response must not keep the others waiting.
+                        return reactor.dispatch_again(self.token.get(), readiness);
+                    }
+                }
                 Ok(Received::Blocked) => return,
                 Ok(Received::End) => return self.end_of_input(reactor),
                 Err(error) => return self.lost(reactor, Step::ReceiveHead, Cause::System(error)),
