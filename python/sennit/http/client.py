@@ -104,8 +104,11 @@ class ClientResponse:
 class _Call(asyncio.Future["ClientResponse"]):
     """A request under way. Cancelling it frees its connection."""
 
-    client: Any = None
-    number: int | None = None
+    # Slots: ten thousand calls at once should not have ten thousand dicts.
+    __slots__ = ("client", "number")
+
+    client: Any
+    number: int | None
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Give the request up."""
@@ -245,6 +248,7 @@ class Client:
             body = body.encode()
         seconds = self._timeout if timeout is None else _seconds("timeout", timeout)
         call = _Call(loop=self._reactor)
+        call.client, call.number = self._core, None
         parts = (seconds, method, target.path_and_query, target.authority, fields, body)
         origin = self._origins.get((target.host, target.port))
         if origin is None and target.is_numeric:
@@ -257,7 +261,6 @@ class Client:
         return call
 
     def _send(self, call: _Call, origin: int, parts: tuple[Any, ...]) -> None:
-        call.client = self._core
         call.number = self._core.request(call, origin, *parts)
 
     async def _send_after_lookup(self, call: _Call, target: Target, parts: tuple[Any, ...]) -> None:
