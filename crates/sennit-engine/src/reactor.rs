@@ -368,8 +368,10 @@ impl<H: Host> Reactor<H> {
         let mut events = self.events.take().unwrap_or_default();
         let count = self.wait(&mut events, timeout)?;
         self.count(|statistics| statistics.polls += 1);
-        self.turn_time.set(self.clock.now());
-        self.polled_at.set(self.clock.coarse());
+        // One look at the clock for everything that wants to know when this was.
+        let now = self.clock.now();
+        self.turn_time.set(now);
+        self.polled_at.set(now);
         let mut reports = Reports { reactor: self, events: Some(events), next: 0, count };
         self.host.polled(self);
         // Only what waits now: what is asked for from here on is for the next turn.
@@ -393,17 +395,20 @@ impl<H: Host> Reactor<H> {
         turns < TURNS_WITHOUT_POLL
             && self.again.borrow().is_empty()
             && self.state.get() == State::Running
-            && self.clock.coarse() == self.polled_at.get()
+            && self.clock.coarse() <= self.polled_at.get()
     }
 
     fn sleep_time(&self) -> Option<Duration> {
         let timer = self.timers.borrow().next_due();
         let deadline = self.wheel.borrow().next_due();
-        let due = match (timer, deadline) {
+        // A timer is exact; a deadline is not, and the coarse clock costs less.
+        let timer = timer.map(|due| due.saturating_sub(self.clock.now()));
+        let deadline = deadline.map(|due| due.saturating_sub(self.clock.coarse()));
+        let time = match (timer, deadline) {
             (Some(one), Some(other)) => one.min(other),
             (one, other) => one.or(other)?,
         };
-        Some(Duration::from_nanos(due.saturating_sub(self.clock.now())))
+        Some(Duration::from_nanos(time))
     }
 
     fn wait(
