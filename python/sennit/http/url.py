@@ -51,6 +51,8 @@ def parse_request_url(url: str) -> Target:
     host = parts.hostname
     if not host:
         raise ConfigError(f"{shown} names no host; write http://HOST/PATH")
+    if port == 0:
+        raise ConfigError(f"{shown} has port 0, which nothing can listen on; ports are 1 to 65535")
     if "@" in parts.netloc:
         raise ConfigError(f"{shown} has a user name in it; send an authorization header instead")
     if not host.isascii():

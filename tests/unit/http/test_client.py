@@ -72,6 +72,19 @@ def test_method_headers_and_body_arrive() -> None:
     sennit.run(main())
 
 
+@pytest.mark.parametrize(("method", "length"), [("POST", "0"), ("PUT", "0"), ("GET", None)])
+def test_a_method_that_means_a_body_says_that_there_is_none(
+    method: str, length: str | None
+) -> None:
+    async def main() -> str | None:
+        server = await http.listen(echo, "http://127.0.0.1:0")
+        async with server, http.Client() as client:
+            response = await client.request(method, server.urls[0])
+            return response.headers.get("x-got-content-length")
+
+    assert sennit.run(main()) == length
+
+
 def test_head_has_the_length_and_no_body() -> None:
     async def main() -> None:
         server = await http.listen(lambda _: "four", "http://127.0.0.1:0")
@@ -230,6 +243,22 @@ def test_a_lookup_that_finds_nothing_of_use_is_told(
     sennit.run(main())
 
 
+def test_many_addresses_that_cannot_be_reached_end_in_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async def look_up(*_args: object, **_kwargs: object) -> list:
+            # Connecting to the broadcast address fails at once.
+            return [(2, 1, 6, "", ("255.255.255.255", port)) for port in range(1, 301)]
+
+        monkeypatch.setattr(sennit.current_reactor(), "getaddrinfo", look_up)
+        async with http.Client(connect_timeout=0.2) as client:
+            with pytest.raises((errors.ConnectError, errors.DeadlineError)):
+                await client.get("http://name.test/")
+
+    sennit.run(main())
+
+
 @pytest.mark.parametrize("size", [1, 100_000, 5_000_000])
 def test_a_response_of_any_size_arrives_whole(size: int) -> None:
     async def main() -> None:
@@ -250,6 +279,7 @@ def test_a_response_of_any_size_arrives_whole(size: int) -> None:
         ("http:///path", "names no host"),
         ("http://user@example.org/", "user name"),
         ("http://example.org:99999/", "Port out of range"),
+        ("http://example.org:0/", "port 0"),
     ],
 )
 def test_a_url_that_makes_no_sense_is_refused(url: str, words: str) -> None:

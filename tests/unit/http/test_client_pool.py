@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import socket
+import struct
 import weakref
 from pathlib import Path
 
@@ -84,6 +86,26 @@ def test_a_stale_connection_is_replaced_without_a_word() -> None:
 
     counted = sennit.run(main())
     assert (connections, counted["retried"], counted["responses"]) == (2, 1, 2)
+
+
+def test_an_idle_connection_that_is_reset_leaves_the_pool() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        await writer.drain()
+        # No end of stream comes first: the peer just dies.
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    async def main() -> dict[str, int]:
+        async with origin(script) as url, http.Client(total_timeout=10) as client:
+            for _ in range(3):
+                assert (await client.get(url)).status == 200
+            return client.statistics()
+
+    counted = sennit.run(main())
+    assert counted["responses"] == 3
+    assert counted["open"] in {0, 1}
 
 
 def test_a_post_is_not_sent_twice() -> None:

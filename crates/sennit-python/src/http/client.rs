@@ -8,6 +8,7 @@ use sennit_driver::http1::client::{
     Caller, Cause, Client, Failure, OriginId, Outgoing, RequestId, Response, Settings,
 };
 use sennit_engine::Reactor;
+use sennit_engine::reactor::State;
 use sennit_wire::http1::{Connection, RequestKind, RequestParts, encode_request_head};
 
 use super::application::raise_ours;
@@ -16,8 +17,8 @@ use crate::event_loop::{LoopObject, LoopState};
 use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none,
-    one_argument, os_error, positional, raise, row, take_exception,
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, guard_void, no_arguments,
+    none, one_argument, os_error, positional, raise, row, take_exception,
 };
 
 /// Who waits: futures, and how their results are made.
@@ -214,6 +215,9 @@ positional!(set_addresses, HttpClient, |this, args| {
 positional!(request, HttpClient, |this, args| {
     args.expect("request", 8, 8)?;
     let client = this.client()?;
+    if client.is_closed() {
+        return Err(raise_ours(c"ClosedError", "the client is closed"));
+    }
     let method = args.text(3)?;
     let body = match args.optional(7) {
         Some(_) => Some(args.bytes(7)?),
@@ -224,7 +228,10 @@ positional!(request, HttpClient, |this, args| {
         target: args.text(4)?,
         host: args.text(5)?,
         fields: args.bytes(6)?,
-        content_length: body.map(|body| body.len() as u64),
+        // RFC 9110 section 8.6: a method that means a body says so when it has none.
+        content_length: body
+            .map(|body| body.len() as u64)
+            .or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(0)),
         chunked: false,
         connection: (!client.settings().keep_alive).then_some(Connection::Close),
     };
@@ -258,13 +265,12 @@ one_argument!(cancel, HttpClient, |this, id| {
 });
 
 fn shut(client: &Rc<PythonClient>) {
-    if let Ok(state) = state(client)
-        && state.check_open().is_ok()
-    {
+    let event_loop = client.caller().event_loop.as_ptr();
+    // SAFETY: the loop is held by the client; its type was checked when that was made; GIL.
+    let state = unsafe { LoopObject::known(event_loop) };
+    // A closed loop has dropped everything that it held.
+    if state.reactor().state() != State::Closed {
         client.close(state.reactor());
-    } else {
-        // SAFETY: GIL. The loop is closed, and so is everything that it held.
-        unsafe { ffi::PyErr_Clear() };
     }
 }
 
@@ -307,9 +313,10 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     unsafe {
         free(object, || {
             let client = (*object.cast::<HttpClient>()).client.take();
-            if let Some(client) = client {
-                shut(&client);
-            }
+            guard_void(|| {
+                client.iter().for_each(shut);
+                Ok(())
+            });
         });
     }
 }

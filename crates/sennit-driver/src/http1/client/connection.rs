@@ -19,7 +19,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use sennit_engine::clock::Nanos;
-use sennit_engine::reactor::SCRATCH_SIZE;
+use sennit_engine::reactor::{SCRATCH_SIZE, State};
 use sennit_engine::socket;
 use sennit_engine::stream::{Received, Stream};
 use sennit_engine::{Host, Interest, Reactor, Readiness, Source, Token};
@@ -55,7 +55,7 @@ struct Inner {
     request: Option<RequestId>,
     /// Whether this connection has carried a request before.
     is_reused: bool,
-    next_address: u8,
+    next_address: usize,
     deadline: Nanos,
     connect_deadline: Nanos,
     armed_at: Nanos,
@@ -122,8 +122,8 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             let index = {
                 let mut inner = self.inner.borrow_mut();
                 let index = inner.next_address;
-                inner.next_address = index.saturating_add(1);
-                usize::from(index)
+                inner.next_address = index + 1;
+                index
             };
             let Some(address) = addresses.get(index) else {
                 let none = || io::Error::new(io::ErrorKind::NotFound, "the origin has no address");
@@ -183,6 +183,11 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         });
         self.client.pump_later(reactor);
         self.send_request(reactor);
+    }
+
+    /// Whether it may carry another request.
+    pub fn is_idle(&self) -> bool {
+        self.inner.borrow().phase == Phase::Idle
     }
 
     /// Carries another request.
@@ -265,19 +270,21 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         let waiting = std::mem::take(&mut self.inner.borrow_mut().input);
         if waiting.is_empty() {
             let used = self.process(reactor, data);
-            self.keep_rest(data.get(used..).unwrap_or_default());
+            self.keep(data.get(used..).unwrap_or_default().to_vec());
         } else {
+            // The same memory grows on: a head that drips costs no copy of itself for each drop.
             let mut all = waiting;
             all.extend_from_slice(data);
             let used = self.process(reactor, &all);
-            self.keep_rest(all.get(used..).unwrap_or_default());
+            all.drain(..used);
+            self.keep(all);
         }
     }
 
-    fn keep_rest(&self, rest: &[u8]) {
+    fn keep(&self, rest: Vec<u8>) {
         let mut inner = self.inner.borrow_mut();
         if inner.phase == Phase::Busy && !rest.is_empty() {
-            inner.input = rest.to_vec();
+            inner.input = rest;
         }
     }
 
@@ -409,6 +416,10 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
 
     /// The connection has failed; a request that no byte was answered to may be sent again on another.
     fn lost(&self, reactor: &Reactor<H>, step: Step, cause: Cause) {
+        if self.is_idle() {
+            // Nobody waits for it; it only has to leave the pool.
+            return self.drop_idle(reactor);
+        }
         let (request, may_retry) = {
             let inner = self.inner.borrow();
             let untouched = inner.response.is_empty() && inner.input.is_empty();
@@ -532,7 +543,13 @@ impl<H: Host, C: Caller<H>> Source<H> for Connection<H, C> {
         }
     }
 
-    fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {
+    fn abandoned(self: Rc<Self>, reactor: &Reactor<H>) {
+        if reactor.state() != State::Closed {
+            // It was thrown away after a panic: its request and its place are still to be seen to.
+            self.client.forget_idle(self.origin, &self);
+            let step = self.inner.borrow().step();
+            return self.fail(reactor, step, Cause::Closed);
+        }
         let stream = {
             let mut inner = self.inner.borrow_mut();
             inner.phase = Phase::Closed;

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
 use sennit_engine::clock::Nanos;
+use sennit_engine::reactor::State;
 use sennit_engine::{Host, Reactor, Source, Token};
 
 use connection::Connection;
@@ -96,6 +97,14 @@ pub struct Client<H: Host, C: Caller<H>> {
 
 const NEVER: Nanos = Nanos::MAX;
 
+/// Addresses of one origin that are tried; whoever answers a look-up decides how many there are.
+const MAX_ADDRESSES: usize = 16;
+
+fn first_few(mut addresses: Vec<SocketAddr>) -> Rc<[SocketAddr]> {
+    addresses.truncate(MAX_ADDRESSES);
+    addresses.into()
+}
+
 impl<H: Host, C: Caller<H>> Client<H, C> {
     /// A client without connections. The reactor holds it until [`Client::close`].
     pub fn new(reactor: &Reactor<H>, caller: C, settings: Settings) -> Rc<Self> {
@@ -115,6 +124,11 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         });
         client.token.set(reactor.attach(client.clone()));
         client
+    }
+
+    /// Whether it was closed: it takes no more requests.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.get()
     }
 
     /// The limits.
@@ -143,14 +157,14 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     /// A new origin, which is tried at each of its addresses in turn.
     pub fn add_origin(&self, addresses: Vec<SocketAddr>) -> OriginId {
         let mut origins = self.origins.borrow_mut();
-        origins.push(Origin { addresses: addresses.into(), idle: Vec::new() });
+        origins.push(Origin { addresses: first_few(addresses), idle: Vec::new() });
         OriginId(origins.len() - 1)
     }
 
     /// The addresses of an origin from now on.
     pub fn set_addresses(&self, origin: OriginId, addresses: Vec<SocketAddr>) {
         if let Some(origin) = self.origins.borrow_mut().get_mut(origin.0) {
-            origin.addresses = addresses.into();
+            origin.addresses = first_few(addresses);
         }
     }
 
@@ -230,8 +244,10 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
                 waiting.pop_front();
                 continue;
             };
-            let has_idle =
-                self.origins.borrow().get(origin.0).is_some_and(|origin| !origin.idle.is_empty());
+            // What is sent a second time needs a connection of its own.
+            let is_retried = self.exchanges.borrow().get(id).is_some_and(|e| e.is_retried);
+            let has_idle = !is_retried
+                && self.origins.borrow().get(origin.0).is_some_and(|o| !o.idle.is_empty());
             let statistics = self.statistics.get();
             let may_connect = statistics.connecting < self.settings.max_connecting
                 && (statistics.open < self.settings.max_connections || self.has_idle());
@@ -254,7 +270,10 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         let (idle, addresses) = {
             let mut origins = self.origins.borrow_mut();
             let Some(origin) = origins.get_mut(origin.0) else { return };
-            (origin.idle.pop(), origin.addresses.clone())
+            // What is sent a second time goes over a new connection: others may be as stale as the first.
+            let is_retried = self.exchanges.borrow().get(id).is_some_and(|e| e.is_retried);
+            let idle = if is_retried { None } else { origin.idle.pop() };
+            (idle.filter(|connection| connection.is_idle()), origin.addresses.clone())
         };
         if let Some(connection) = idle {
             self.count(|statistics| statistics.reused += 1);
@@ -296,6 +315,10 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     fn retry(&self, reactor: &Reactor<H>, id: RequestId) {
         self.count(|statistics| statistics.retried += 1);
         self.waiting.borrow_mut().push_front(id);
+        let deadline = self.exchanges.borrow().get(id).map(|exchange| exchange.deadline);
+        if let Some(deadline) = deadline {
+            self.look_at(reactor, deadline);
+        }
         self.pump_later(reactor);
     }
 
@@ -350,6 +373,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         if next != NEVER {
             self.look_at(reactor, next);
         }
+        self.pump_later(reactor);
     }
 }
 
@@ -369,7 +393,11 @@ impl<H: Host, C: Caller<H>> Source<H> for Client<H, C> {
         self.fail_late_ones(reactor, now);
     }
 
-    fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {
+    fn abandoned(self: Rc<Self>, reactor: &Reactor<H>) {
+        if reactor.state() != State::Closed {
+            // It was thrown away after a panic: whoever waits is told.
+            return self.close(reactor);
+        }
         self.is_closed.set(true);
         let origins = std::mem::take(&mut *self.origins.borrow_mut());
         let left = self.exchanges.borrow_mut().drain();
