@@ -3,6 +3,7 @@
     SennitError
     ├── LocalProtocolError (also ValueError)       you: what you wanted to send is not allowed
     ├── RemoteProtocolError                        the peer: what it has sent is not allowed
+    │   └── CertificateError                       the peer: it is not who it should be
     ├── ClosedError                                you: it was closed before
     ├── ConnectionLostError (also ConnectionError) the network: the connection is gone
     ├── ConnectError (also ConnectionError)        the network: there never was a connection
@@ -18,6 +19,7 @@ A builtin that a program would catch anyway is a base too. Cancellation is
 
 __all__ = [
     "BusyError",
+    "CertificateError",
     "ClosedError",
     "ConfigError",
     "ConnectError",
@@ -51,6 +53,14 @@ class RemoteProtocolError(SennitError):
         super().__init__(message)
         self.rule = rule
         self.hint = hint
+
+
+class CertificateError(RemoteProtocolError):
+    """The peer's certificate is not to be trusted.
+
+    It has expired, is for another name, is signed by nobody that is known, or there is none where
+    one is required.
+    """
 
 
 class ClosedError(SennitError):

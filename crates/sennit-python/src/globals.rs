@@ -64,6 +64,8 @@ names!(
     done,
     set_result,
     set_exception,
+    _handshake_failed,
+    _secured,
     _drained,
     _exhausted,
 );
@@ -77,6 +79,8 @@ pub struct Globals {
     pub timer_handle_type: Object,
     pub transport_type: Object,
     pub transport_fields: usize,
+    pub tls_server_type: Object,
+    pub tls_client_type: Object,
     pub loop_type: Object,
     pub transport_extra_slot: usize,
     pub buffered_protocol: Object,
@@ -177,6 +181,8 @@ pub fn fill() -> Outcome<()> {
         transport_type: crate::transport::make_type(&transport)?,
         // SAFETY: a type object; GIL.
         transport_fields: unsafe { (*type_pointer(&transport)).tp_basicsize as usize },
+        tls_server_type: crate::tls::make_server_type()?,
+        tls_client_type: crate::tls::make_client_type()?,
         loop_type: crate::event_loop::make_type()?,
         transport_extra_slot,
         buffered_protocol: asyncio.attribute(c"BufferedProtocol")?,

@@ -8,6 +8,7 @@
 //! | [`event_loop`] | `Loop`, the native half of `sennit.Reactor` |
 //! | [`handle`] | `Handle` and `TimerHandle` |
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
+//! | [`tls`] | the two ends of TLS |
 //! | [`http`] | handlers and clients above the driver |
 
 mod event_loop;
@@ -17,6 +18,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod tls;
 mod transport;
 
 use std::ffi::c_void;
@@ -77,6 +79,8 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Handle", &globals.handle_type)?;
         add(module, c"TimerHandle", &globals.timer_handle_type)?;
         add(module, c"Transport", &globals.transport_type)?;
+        add(module, c"TlsServer", &globals.tls_server_type)?;
+        add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;

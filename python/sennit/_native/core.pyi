@@ -73,9 +73,24 @@ class Loop:
     def _run_turns(self) -> None: ...
     def _close_native(self) -> None: ...
     def _make_transport(
-        self, descriptor: int, protocol: asyncio.BaseProtocol, /
+        self,
+        descriptor: int,
+        protocol: asyncio.BaseProtocol,
+        tls: TlsServer | TlsClient | None = None,
+        server_name: str | None = None,
+        timeout: float = 0.0,
+        waiter: asyncio.Future[None] | None = None,
+        /,
     ) -> asyncio.Transport: ...
-    def _listen(self, descriptor: int, factory: Callable[[], Any], server: object, /) -> int: ...
+    def _listen(
+        self,
+        descriptor: int,
+        factory: Callable[[], Any],
+        server: object,
+        tls: TlsServer | None = None,
+        timeout: float = 0.0,
+        /,
+    ) -> int: ...
     def _stop_listening(self, token: int, /) -> None: ...
     def _transports_of(self, server: object, /) -> list[asyncio.Transport]: ...
     def _wake(self) -> None: ...
@@ -93,6 +108,42 @@ class Transport(asyncio.Transport):
     def _peer(self) -> Any: ...
     def _get_extra(self) -> dict[str, Any]: ...
     def _keep_socket(self, socket: object, /) -> None: ...
+    def _when_lost(self, callback: Callable[[Exception | None], object], /) -> None: ...
+    def _start_tls(
+        self,
+        tls: TlsServer | TlsClient,
+        server_name: str | None,
+        timeout: float,
+        waiter: asyncio.Future[None],
+        /,
+    ) -> None: ...
+    def _tls_details(self) -> _TlsDetails | None: ...
+
+_TlsDetails = tuple[str, str, str | None, str | None, tuple[bytes, ...], tuple[str, ...], bool]
+
+@final
+class TlsServer:
+    def __new__(
+        cls,
+        identities: tuple[tuple[str, bytes, bytes], ...],
+        alpn: tuple[bytes, ...],
+        versions: tuple[str, ...],
+        client_certificate: str,
+        client_ca: bytes,
+        tickets: bool,
+    ) -> TlsServer: ...
+    def replace(self, other: TlsServer, /) -> None: ...
+
+@final
+class TlsClient:
+    def __new__(
+        cls,
+        ca: bytes,
+        verify: bool,
+        identity: tuple[tuple[str, bytes, bytes], ...],
+        alpn: tuple[bytes, ...],
+        versions: tuple[str, ...],
+    ) -> TlsClient: ...
 
 @final
 class Request:

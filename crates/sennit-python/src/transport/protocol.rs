@@ -13,17 +13,70 @@ use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, none, raise};
 
+/// What the protocol has heard of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// Nothing: a TLS handshake comes first.
+    None,
+    /// `connection_made`.
+    Made,
+}
+
 /// The engine's view of a Python protocol.
 pub struct PythonProtocol {
     /// The Python transport: owned while the connection lives, null after it.
     object: Cell<*mut ffi::PyObject>,
     is_buffered: Cell<bool>,
+    acquaintance: Cell<Acquaintance>,
 }
 
 impl PythonProtocol {
     /// The protocol of a Python transport, which this holds until the connection's end.
     pub fn new(object: Object, is_buffered: bool) -> Self {
-        PythonProtocol { object: Cell::new(object.into_ptr()), is_buffered: Cell::new(is_buffered) }
+        PythonProtocol {
+            object: Cell::new(object.into_ptr()),
+            is_buffered: Cell::new(is_buffered),
+            acquaintance: Cell::new(Acquaintance::None),
+        }
+    }
+
+    /// Tells the protocol of its connection.
+    pub fn introduce(&self, reactor: &Reactor<PythonHost>) {
+        let Some(object) = self.object().map(counted) else { return };
+        self.acquaintance.set(Acquaintance::Made);
+        if self.call(&globals().names.connection_made, Some(&object)).is_err() {
+            self.failed(reactor, "connection_made", true);
+        }
+    }
+
+    /// Tells the server that a connection is through its TLS handshake.
+    fn tell_server(&self, reactor: &Reactor<PythonHost>) {
+        let Some(object) = self.object() else { return };
+        // SAFETY: as in `fields`.
+        let Some(server) = (unsafe { (*object.fields()).server.clone() }) else { return };
+        if call(&globals().names._secured, &[&server, &counted(object)]).is_err() {
+            self.failed(reactor, "secured", true);
+        }
+    }
+
+    /// Tells whoever waits for a TLS handshake how it has ended.
+    fn tell_waiter(&self, reactor: &Reactor<PythonHost>, error: Option<&Object>) {
+        let Some(object) = self.object() else { return };
+        // SAFETY: as in `fields`; taken out before it is used.
+        let Some(waiter) = (unsafe { (*object.fields()).take_waiter() }) else { return };
+        let names = &globals().names;
+        let told = Object::call_method(&names.done, &[waiter.as_ptr()])
+            .and_then(|done| done.truth())
+            .and_then(|done| match error {
+                _ if done => Ok(none()),
+                Some(error) => {
+                    Object::call_method(&names.set_exception, &[waiter.as_ptr(), error.as_ptr()])
+                }
+                None => Object::call_method(&names.set_result, &[waiter.as_ptr(), none().as_ptr()]),
+            });
+        if told.is_err() {
+            self.failed(reactor, "secured", true);
+        }
     }
 
     /// Whether data goes into the protocol's own buffer from now on.
@@ -96,6 +149,20 @@ impl PythonProtocol {
     }
 }
 
+fn call(name: &Object, arguments: &[&Object]) -> Outcome<()> {
+    let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    Object::call_method(name, &arguments).map(drop)
+}
+
+/// The reason for a handshake that did not come to its end: without one of its own, it was we.
+fn handshake_failure(reason: &Object) -> Object {
+    if !reason.is_none() {
+        return reason.clone();
+    }
+    let aborted = std::io::Error::from_raw_os_error(libc::ECONNABORTED);
+    crate::kit::os_error(&aborted).unwrap_or_else(|Raised| take_or_none())
+}
+
 fn counted(object: &TransportObject) -> Object {
     // SAFETY: a live object; GIL.
     unsafe { Object::from_borrowed(object.as_ptr()) }
@@ -128,6 +195,14 @@ impl Protocol<PythonHost> for PythonProtocol {
         }
     }
 
+    fn secured(&self, reactor: &Reactor<PythonHost>) {
+        if self.acquaintance.get() == Acquaintance::None {
+            self.tell_server(reactor);
+            self.introduce(reactor);
+        }
+        self.tell_waiter(reactor, None);
+    }
+
     fn has_buffer(&self) -> bool {
         self.is_buffered.get()
     }
@@ -145,7 +220,7 @@ impl Protocol<PythonHost> for PythonProtocol {
             self.failed(reactor, "get_buffer", true);
             return None;
         };
-        if let Ok(Received::Data(count)) = received {
+        if let Ok(Received::Data { count, .. }) = received {
             let result = Object::integer(count as i64)
                 .and_then(|count| self.call(&names.buffer_updated, Some(&count)));
             if result.is_err() {
@@ -178,17 +253,30 @@ impl Protocol<PythonHost> for PythonProtocol {
             }
             (None, None) => none(),
         };
-        if self.call(&globals().names.connection_lost, Some(&reason)).is_err() {
+        self.tell_waiter(reactor, Some(&handshake_failure(&reason)));
+        let made = self.acquaintance.get() == Acquaintance::Made;
+        if made && self.call(&globals().names.connection_lost, Some(&reason)).is_err() {
             self.failed(reactor, "connection_lost", false);
         }
         // SAFETY: as in `fields`; both are taken out before they are used.
         let (socket, server) =
             unsafe { ((*object.fields()).take_socket(), (*object.fields()).server.take()) };
         // A Python socket over our descriptor must not close it a second time.
-        for (owner, name) in [(socket, &globals().names.detach), (server, &globals().names._detach)]
-        {
-            let Some(owner) = owner else { continue };
-            if Object::call_method(name, &[owner.as_ptr()]).is_err() {
+        let mut results = vec![socket.map(|socket| call(&globals().names.detach, &[&socket]))];
+        if let Some(server) = server {
+            let transport = counted(object);
+            if !made {
+                let arguments = [&server, &transport, &reason];
+                results.push(Some(call(&globals().names._handshake_failed, &arguments)));
+            }
+            results.push(Some(call(&globals().names._detach, &[&server, &transport])));
+        }
+        // SAFETY: as in `fields`; taken out before it is called.
+        if let Some(watcher) = unsafe { (*object.fields()).take_watcher() } {
+            results.push(Some(watcher.call(&[reason.as_ptr()]).map(drop)));
+        }
+        for result in results.into_iter().flatten() {
+            if result.is_err() {
                 self.failed(reactor, "connection_lost", false);
             }
         }
