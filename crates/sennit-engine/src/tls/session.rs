@@ -152,14 +152,16 @@ impl<C: Connection> Rustls<C> {
         (discard, step)
     }
 
-    /// Collects the alert that tells the peer of a fault. rustls looks at what has come once
-    /// more before it finds that it is at its end, so it must be there.
+    /// Collects what was still to be said, at its end the alert that tells the peer of a fault.
+    /// rustls looks at what has come once more before it finds that it is over, so it must be
+    /// there.
     fn encode_alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
-        // The first status after a fault is the alert; whatever else comes, there is no more.
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) =
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
             self.connection.process(incoming).state
         {
-            let _ = encode(&mut data, outgoing);
+            if encode(&mut data, outgoing).is_err() {
+                return;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Certificates made on the spot, and one end of a TLS connection in memory.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
 use sennit_engine::tls::client::Trust;
@@ -23,8 +23,9 @@ pub struct Authority {
     pem: String,
 }
 
-fn authority_params() -> CertificateParams {
+fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params
@@ -32,15 +33,18 @@ fn authority_params() -> CertificateParams {
 
 impl Authority {
     pub fn new() -> Self {
-        let (params, key) = (authority_params(), KeyPair::generate().unwrap());
+        Self::named("authority")
+    }
+
+    pub fn named(name: &str) -> Self {
+        let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
         let pem = params.self_signed(&key).unwrap().pem();
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
     /// An authority between this one and others.
     pub fn intermediate(&self) -> Self {
-        let (mut params, key) = (authority_params(), KeyPair::generate().unwrap());
-        params.distinguished_name.push(rcgen::DnType::CommonName, "between");
+        let (params, key) = (authority_params("between"), KeyPair::generate().unwrap());
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         Authority { issuer: Issuer::new(params, key), pem }
     }
