@@ -150,3 +150,94 @@ fn a_name_is_asked_for_in_ones_own_hello_only() {
     settle(&mut left, &mut right, &mut Cut::Into(1));
     assert_eq!(right.session.details().server_name.as_deref(), Some("a.example"));
 }
+
+/// A server's end, before anything has come.
+fn listening() -> End {
+    End::new(pair(BOTH).0.session().unwrap())
+}
+
+#[test]
+fn what_is_no_tls_is_named() {
+    let tls10 = record(22, &[1, 0, 0, 40, 3, 1]);
+    for (sent, reason) in [
+        (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], "plain text (\"GET / HTTP/1.1\\r\\n\")"),
+        (b"\x80\x2e\x01\x00\x02\x00\x15", "no TLS record"),
+        (b"\x00\x00\x00\x00\x00\x00", "no TLS record"),
+        (b"\x16\x03\x01\xff\xff\x01", "TLS"),
+        (b"\x16\x03\x01\x00\x00", "TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", "alert HandshakeFailure"),
+    ] {
+        for size in [1, sent.len()] {
+            let mut ours = listening();
+            for piece in sent.chunks(size) {
+                if !ours.is_over() {
+                    ours.feed(piece);
+                }
+            }
+            let fault = ours.fault.expect(reason);
+            assert_eq!(fault.kind, FaultKind::Protocol);
+            // The first byte is enough to refuse it, but not to say what it is.
+            assert!(size == 1 || fault.message.contains(reason), "{fault}");
+        }
+    }
+    let mut ours = listening();
+    ours.feed(&tls10);
+    assert!(!ours.is_over(), "only part of a hello has come");
+}
+
+#[test]
+fn a_hello_of_an_old_version_is_refused_with_an_alert() {
+    for version in [0x00, 0x01, 0x02] {
+        let mut hello = vec![3, version];
+        hello.extend([7; 32]);
+        hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0]);
+        let mut message = vec![1, 0, 0, hello.len() as u8];
+        message.extend(hello);
+        let mut ours = listening();
+        ours.feed(&record(22, &message));
+        assert_eq!(ours.fault.unwrap().kind, FaultKind::Protocol);
+        assert_eq!(ours.outgoing[..6], [21, 3, 3, 0, 2, 2], "a fatal alert");
+    }
+}
+
+#[test]
+fn a_close_in_the_handshake_is_no_connection() {
+    for sent in [record(21, &[1, 0]), record(21, &[2, 0])] {
+        let mut ours = listening();
+        ours.feed(&sent);
+        assert_eq!(ours.phase, Phase::Handshaking);
+        let (_, client) = pair(BOTH);
+        let mut ours = End::new(client.session("a.example").unwrap());
+        ours.feed(&sent);
+        assert_eq!(ours.phase, Phase::Handshaking);
+    }
+}
+
+#[test]
+fn floods_of_nothing_come_to_an_end() {
+    let (_, client) = pair(BOTH);
+    for versions in [ONLY_12, ONLY_13] {
+        for flood in [record(21, &[1, 90]), record(22, &[]), record(23, &[]), record(20, &[1])] {
+            let mut ours = listening();
+            let mut hello = End::new(client.session("a.example").unwrap());
+            if versions == ONLY_13 {
+                carry(&mut hello, &mut ours, &mut Cut::Not);
+            }
+            for _ in 0..100 {
+                if !ours.is_over() {
+                    ours.feed(&flood);
+                }
+            }
+            assert!(ours.is_over());
+            assert!(ours.rest.len() < 1000);
+        }
+    }
+}
+
+#[test]
+fn a_hello_is_no_larger_than_a_handshake_message_may_be() {
+    let mut ours = listening();
+    // It says that it is 16 MiB.
+    ours.feed(&record(22, &[1, 255, 255, 255, 3, 3]));
+    assert_eq!(ours.fault.unwrap().kind, FaultKind::Protocol);
+}

@@ -260,11 +260,9 @@ class Server:
             self._addresses[address] = count + 1
         self._accepted += 1
         self._transports.add(transport)
-        if not self._tls:
-            self.factory._connected(transport)  # noqa: SLF001 - one room
         return True
 
-    def _secured(self, transport: Any) -> None:
+    def _ready(self, transport: Any) -> None:
         self.factory._connected(transport)  # noqa: SLF001 - one room
 
     def _handshake_failed(self, error: Exception | None) -> None:

@@ -153,12 +153,14 @@ impl<C: Connection> Rustls<C> {
     }
 
     /// Collects what was still to be said, at its end the alert that tells the peer of a fault.
-    /// rustls looks at what has come once more before it finds that it is over, so it must be
-    /// there.
-    fn encode_alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.connection.process(incoming).state
-        {
+    /// rustls must not be asked once more than that: it would look at the bad bytes again.
+    fn encode_alert(&mut self, outgoing: &mut Vec<u8>) {
+        while self.connection.common().wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                self.connection.process(&mut []).state
+            else {
+                return;
+            };
             if encode(&mut data, outgoing).is_err() {
                 return;
             }
@@ -188,7 +190,7 @@ impl<C: Connection> Rustls<C> {
                 }
                 Step::PeerClosed => Some(Fault::truncated(self.phase)),
                 Step::Fault(fault) => {
-                    self.encode_alert(&mut incoming[used..], outgoing);
+                    self.encode_alert(outgoing);
                     Some(fault.explained(&incoming[used..]))
                 }
             };
