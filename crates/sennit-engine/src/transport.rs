@@ -20,6 +20,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
+use crate::clock::Nanos;
 use crate::host::{Host, Source};
 use crate::poller::{Interest, Readiness};
 use crate::reactor::Reactor;
@@ -120,6 +121,8 @@ pub trait Protocol<H: Host>: Sized + 'static {
     fn pause_writing(&self, reactor: &Reactor<H>);
     /// No more than the low-water mark waits.
     fn resume_writing(&self, reactor: &Reactor<H>);
+    /// A coarse deadline asked for with [`Transport::wake_at`] may have passed.
+    fn deadline(&self, _reactor: &Reactor<H>, _now: Nanos) {}
     /// The reactor was closed under a live connection: let go of everything.
     fn abandoned(&self) {}
     /// Shows the collector each value that this holds exactly once.
@@ -183,6 +186,16 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             reactor.flush_later(token);
         }
         Ok(())
+    }
+
+    /// Calls [`Protocol::deadline`] at `when` or up to 10 ms later. False: nothing is registered.
+    pub fn wake_at(&self, reactor: &Reactor<H>, when: Nanos) -> bool {
+        let token = self.token.get();
+        if token == Token::NONE {
+            return false;
+        }
+        reactor.wake_source_at(when, token);
+        true
     }
 
     /// What stands above.
@@ -514,6 +527,10 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
         drop(stream);
         let source = reactor.remove(self.token.replace(Token::NONE));
         drop(source);
+    }
+
+    fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
+        self.protocol.deadline(reactor, now);
     }
 
     fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {

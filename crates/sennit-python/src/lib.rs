@@ -8,6 +8,7 @@
 //! | [`event_loop`] | `Loop`, the native half of `sennit.Reactor` |
 //! | [`handle`] | `Handle` and `TimerHandle` |
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
+//! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
 mod event_loop;
@@ -17,6 +18,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod stream;
 mod transport;
 
 use std::ffi::c_void;
@@ -81,6 +83,9 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
+        add(module, c"Stream", &globals.stream.stream_type)?;
+        add(module, c"StreamFrames", &globals.stream.frames_type)?;
+        add(module, c"FrameProtocol", &globals.stream.frame_protocol_type)?;
         Ok(())
     })
 }

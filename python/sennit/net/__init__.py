@@ -1,0 +1,1 @@
+"""Network services that are not HTTP: streams, frames, and what carries them."""
