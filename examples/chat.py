@@ -1,7 +1,7 @@
 """Chat: every line goes to everybody else; who says nothing for a while is shown out.
 
-    python examples/chat.py [tcp://127.0.0.1:7001] [SECONDS]
-    telnet 127.0.0.1 7001
+python examples/chat.py [tcp://127.0.0.1:7001] [SECONDS]
+telnet 127.0.0.1 7001
 """
 
 import asyncio

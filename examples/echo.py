@@ -1,7 +1,7 @@
 """Echo: whatever a peer sends comes back.
 
-    python examples/echo.py tcp://127.0.0.1:7000 unix:///tmp/echo.sock
-    nc 127.0.0.1 7000
+python examples/echo.py tcp://127.0.0.1:7000 unix:///tmp/echo.sock
+nc 127.0.0.1 7000
 """
 
 import sys

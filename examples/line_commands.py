@@ -1,7 +1,7 @@
 """A line command server over TLS.
 
-    python examples/line_commands.py tls://127.0.0.1:7002 CERTIFICATE.pem KEY.pem
-    openssl s_client -quiet -connect 127.0.0.1:7002
+python examples/line_commands.py tls://127.0.0.1:7002 CERTIFICATE.pem KEY.pem
+openssl s_client -quiet -connect 127.0.0.1:7002
 """
 
 import asyncio

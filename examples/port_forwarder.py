@@ -1,6 +1,6 @@
 """A port forwarder: every connection to one endpoint becomes a connection to another.
 
-    python examples/port_forwarder.py tcp://127.0.0.1:7004 tcp://127.0.0.1:80
+python examples/port_forwarder.py tcp://127.0.0.1:7004 tcp://127.0.0.1:80
 """
 
 import asyncio

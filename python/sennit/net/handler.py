@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import struct
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
@@ -20,6 +23,9 @@ _logger = logging.getLogger("sennit.net")
 
 _EXPECTED = (ConnectionLostError, DeadlineError, RemoteProtocolError, ClosedError)
 """What a peer or a closing server can make a handler raise: no mistake of the program."""
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""For SO_LINGER (socket(7)): on, for 0 s."""
 
 
 class _HandledStream(Stream):
@@ -42,12 +48,20 @@ class _HandledStream(Stream):
         if error is None and not task.cancelled():
             self.close()
             return
-        self.abort()
+        self._reset()
         if isinstance(error, _EXPECTED):
             _logger.debug("%r: %s", self, error)
         elif error is not None:
             context = {"message": f"the handler of {self!r} failed", "exception": error}
             task.get_loop().call_exception_handler({**context, "task": task})
+
+    def _reset(self) -> None:
+        """Abort so that the peer cannot take what it got for the whole: TCP's reset."""
+        if not self.is_closing():
+            with contextlib.suppress(OSError, AttributeError):
+                sock = self.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.abort()
 
     def server_closing(self) -> None:
         """The handler reads what is there, then the end of the stream; it may still write."""
@@ -57,7 +71,7 @@ class _HandledStream(Stream):
 class StreamFactory(Factory[Stream]):
     """Makes a stream and a task for each connection.
 
-    The stream is closed when the handler returns; it is aborted when it raises or is cancelled.
+    The stream is closed when the handler returns; it is reset when it raises or is cancelled.
     When the server closes, the handler reads the end of the stream, so that a loop over what
     comes ends by itself.
 
