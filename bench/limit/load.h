@@ -38,12 +38,26 @@ static inline double percentile(double share) {
     return longest * 1e6;
 }
 
+// Whoever measures the server looks at it twice: when all connections are open and when the last answer is there. Each
+// time the load waits for a byte or the end of standard input; a person at a terminal need not give one.
+static inline void wait_for_reader(void) {
+    char byte;
+    fflush(stdout);
+    if (!isatty(0) && read(0, &byte, 1) < 0) die("standard input");
+}
+
+static inline void say_ready(void) {
+    printf("ready\n");
+    wait_for_reader();
+}
+
 // One line of JSON, which a program may go on with `more`.
 static inline void report(double seconds, const char *more) {
     printf("{\"answered\": %ld, \"seconds\": %.6f, \"rate\": %.1f, \"late\": %ld, \"p50_us\": %.1f, \"p90_us\": %.1f, "
            "\"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f%s}\n",
            answered, seconds, answered / seconds, late, percentile(0.5), percentile(0.9), percentile(0.99),
            percentile(0.999), longest * 1e6, more);
+    wait_for_reader();
 }
 
 // Keeps to the schedule for some seconds; returns how many they were. `start` sends a message for a descriptor,
@@ -55,6 +69,7 @@ static inline double keep_to_schedule(const int *fds, int count, double seconds,
     struct epoll_event events[512];
     int ep = epoll_create1(0), idle = 0;
     for (int i = 0; i < count; i++) watch(ep, EPOLL_CTL_ADD, fds[i], EPOLLIN);
+    say_ready();
     double begin = now(), end = begin + seconds, at = begin;
     long scheduled = 0;
     for (int i = 0; rate == 0 && i < count; i++) {
