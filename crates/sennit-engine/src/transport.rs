@@ -37,6 +37,10 @@ use crate::tls::{Details, Session};
 /// Bytes that may wait before a protocol is told to pause; asyncio's number.
 pub const HIGH_WATER: usize = 64 * 1024;
 
+/// Bytes that are offered to the kernel when they are written, and not at the end of the dispatch
+/// or turn: more would leave the processor's cache meanwhile, and packets are full anyway.
+const OFFER_AT_ONCE: usize = 32 * 1024;
+
 /// What stands above a transport. No borrow is held during any of these calls.
 pub trait Protocol<H: Host>: Sized + 'static {
     /// Immutable bytes of the host that can be queued without a copy. Dropping them must not run
@@ -288,10 +292,12 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 drop(refused);
                 return Ok(());
             }
-            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water as usize)
+            let at_most = OFFER_AT_ONCE.min(inner.high_water as usize);
+            inner.stream.as_ref().is_some_and(|stream| stream.queued() > at_most)
         };
         if over {
-            // Too much to wait for the end of the turn: offer it to the kernel first.
+            // Too much to wait for the end of the turn: the kernel copies it while the processor
+            // still has it at hand, and nobody is told to pause for what it takes.
             self.flush_now(reactor);
             self.mind_high_water(reactor);
         } else {

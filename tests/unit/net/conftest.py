@@ -16,7 +16,7 @@ def reported() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def run(reported: list[dict[str, Any]]) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+def on_reactor(reported: list[dict[str, Any]]) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
     """Runs an `async def` test on a reactor, for a minute at most."""
 
     def start(test: Callable[[], Awaitable[Any]]) -> Any:

@@ -22,7 +22,7 @@ async def echo(stream):
         await stream.write(chunk)
 
 
-def test_a_handler_serves_until_its_peer_has_ended(run):
+def test_a_handler_serves_until_its_peer_has_ended(on_reactor):
     async def test():
         async with await net.listen(echo, ANY) as server:
             stream = await net.connect(server.urls[0])
@@ -36,10 +36,10 @@ def test_a_handler_serves_until_its_peer_has_ended(run):
             stream.close()
             assert server.statistics()["connections_open"] == 0
 
-    run(test)
+    on_reactor(test)
 
 
-def test_what_a_handler_has_written_is_sent_when_it_returns(run):
+def test_what_a_handler_has_written_is_sent_when_it_returns(on_reactor):
     block = bytes(5_000_000)
 
     async def handler(stream):
@@ -51,10 +51,10 @@ def test_what_a_handler_has_written_is_sent_when_it_returns(run):
             got = [len(chunk) async for chunk in stream]
             assert sum(got) == len(block)
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_handler_that_fails_is_reported_and_its_stream_reset(run, reported):
+def test_a_handler_that_fails_is_reported_and_its_stream_reset(on_reactor, reported):
     async def handler(stream):
         stream.write(bytes(5_000_000))
         raise ZeroDivisionError
@@ -66,13 +66,13 @@ def test_a_handler_that_fails_is_reported_and_its_stream_reset(run, reported):
                 async for _ in stream:
                     pass
 
-    run(test)
+    on_reactor(test)
     (context,) = reported
     assert isinstance(context["exception"], ZeroDivisionError)
     assert "handler" in context["message"]
 
 
-def test_a_peer_that_resets_is_no_mistake_of_the_handler(run, reported, caplog):
+def test_a_peer_that_resets_is_no_mistake_of_the_handler(on_reactor, reported, caplog):
     async def test():
         with caplog.at_level(logging.DEBUG, "sennit.net"):
             async with await net.listen(echo, ANY) as server:
@@ -85,11 +85,11 @@ def test_a_peer_that_resets_is_no_mistake_of_the_handler(run, reported, caplog):
                 await until(lambda: "reset" in caplog.text)
             assert server.statistics()["connections_open"] == 0
 
-    run(test)
+    on_reactor(test)
     assert reported == []
 
 
-def test_a_closing_server_ends_the_handlers_stream(run):
+def test_a_closing_server_ends_the_handlers_stream(on_reactor):
     ended = []
 
     async def handler(stream):
@@ -108,10 +108,10 @@ def test_a_closing_server_ends_the_handlers_stream(run):
         assert ended == [b""]
         assert server.state is net.ServerState.STOPPED
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_handler_that_lingers_is_aborted_after_the_grace_time(run):
+def test_a_handler_that_lingers_is_aborted_after_the_grace_time(on_reactor):
     async def handler(stream):
         await asyncio.Event().wait()
 
@@ -123,7 +123,7 @@ def test_a_handler_that_lingers_is_aborted_after_the_grace_time(run):
         assert await stream.read() == b""
         assert not server.connections
 
-    run(test)
+    on_reactor(test)
 
 
 def test_settings_of_streams_are_checked_before_the_first_connection():
@@ -131,7 +131,7 @@ def test_settings_of_streams_are_checked_before_the_first_connection():
         net.StreamFactory(echo, read_timeout=-1)
 
 
-def test_settings_reach_the_streams(run):
+def test_settings_reach_the_streams(on_reactor):
     seen = []
 
     async def handler(stream):
@@ -144,11 +144,11 @@ def test_settings_reach_the_streams(run):
             assert await stream.read() == b""
             stream.close()
 
-    run(test)
+    on_reactor(test)
     assert seen == [(7.0, 1000)]
 
 
-def test_an_object_with_an_async_call_is_a_handler(run):
+def test_an_object_with_an_async_call_is_a_handler(on_reactor):
     class Greeter:
         async def __call__(self, stream):
             await stream.write(b"hello")
@@ -159,4 +159,4 @@ def test_an_object_with_an_async_call_is_a_handler(run):
             assert await stream.read() == b"hello"
             stream.close()
 
-    run(test)
+    on_reactor(test)

@@ -27,7 +27,7 @@ async def ask(stream, text=b"ping"):
     return await stream.readline()
 
 
-def test_a_stream_is_used_again(run):
+def test_a_stream_is_used_again(on_reactor):
     async def test():
         async with await net.listen(echo_lines, ANY) as server, net.Pool(server.urls[0]) as pool:
             for _ in range(3):
@@ -37,10 +37,10 @@ def test_a_stream_is_used_again(run):
             assert (counters["connected"], counters["reused"], counters["idle"]) == (1, 2, 1)
             assert server.statistics()["connections_accepted"] == 1
 
-    run(test)
+    on_reactor(test)
 
 
-def test_no_more_than_max_size_are_in_use(run):
+def test_no_more_than_max_size_are_in_use(on_reactor):
     async def test():
         most = 0
 
@@ -57,10 +57,10 @@ def test_no_more_than_max_size_are_in_use(run):
             assert most == 3
             assert server.statistics()["connections_accepted"] == 3
 
-    run(test)
+    on_reactor(test)
 
 
-def test_too_many_that_wait_are_refused(run):
+def test_too_many_that_wait_are_refused(on_reactor):
     async def test():
         async with (
             await net.listen(echo_lines, ANY) as server,
@@ -77,10 +77,10 @@ def test_too_many_that_wait_are_refused(run):
             async with pool.acquire() as stream:
                 assert await ask(stream) == b"ping\n"
 
-    run(test)
+    on_reactor(test)
 
 
-def test_waiting_has_a_deadline(run):
+def test_waiting_has_a_deadline(on_reactor):
     async def test():
         async with (
             await net.listen(echo_lines, ANY) as server,
@@ -91,10 +91,10 @@ def test_waiting_has_a_deadline(run):
                     await pool.acquire().__aenter__()
             assert pool.statistics()["waiting"] == 0
 
-    run(test)
+    on_reactor(test)
 
 
-def test_after_an_error_a_stream_is_dropped(run):
+def test_after_an_error_a_stream_is_dropped(on_reactor):
     async def test():
         async with await net.listen(echo_lines, ANY) as server, net.Pool(server.urls[0]) as pool:
             with pytest.raises(ZeroDivisionError):
@@ -104,10 +104,10 @@ def test_after_an_error_a_stream_is_dropped(run):
             async with pool.acquire() as stream:
                 assert await ask(stream) == b"ping\n"
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_stream_with_something_left_to_read_is_dropped(run):
+def test_a_stream_with_something_left_to_read_is_dropped(on_reactor):
     async def test():
         async with await net.listen(echo_lines, ANY) as server, net.Pool(server.urls[0]) as pool:
             async with pool.acquire() as stream:
@@ -115,10 +115,10 @@ def test_a_stream_with_something_left_to_read_is_dropped(run):
                 await until(lambda: stream.buffered)
             assert pool.statistics()["idle"] == 0
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_stream_that_its_peer_has_closed_is_never_handed_out(run):
+def test_a_stream_that_its_peer_has_closed_is_never_handed_out(on_reactor):
     async def test():
         async with await net.listen(echo_lines, ANY) as server, net.Pool(server.urls[0]) as pool:
             async with pool.acquire() as stream:
@@ -131,10 +131,10 @@ def test_a_stream_that_its_peer_has_closed_is_never_handed_out(run):
                 assert await ask(stream) == b"ping\n"
             assert pool.statistics()["stale"] == 1
 
-    run(test)
+    on_reactor(test)
 
 
-def test_idle_streams_grow_old(run):
+def test_idle_streams_grow_old(on_reactor):
     async def test():
         async with (
             await net.listen(echo_lines, ANY) as server,
@@ -145,10 +145,10 @@ def test_idle_streams_grow_old(run):
             await stream.wait_closed()
             assert pool.statistics()["idle"] == 0
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_closed_pool_lets_nobody_wait(run):
+def test_a_closed_pool_lets_nobody_wait(on_reactor):
     async def test():
         async with await net.listen(echo_lines, ANY) as server:
             pool = net.Pool(server.urls[0], max_size=1)
@@ -162,10 +162,10 @@ def test_a_closed_pool_lets_nobody_wait(run):
             with pytest.raises(ClosedError):
                 await pool.acquire().__aenter__()
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_turn_that_comes_with_a_cancellation_is_passed_on(run):
+def test_a_turn_that_comes_with_a_cancellation_is_passed_on(on_reactor):
     async def test():
         async with (
             await net.listen(echo_lines, ANY) as server,
@@ -181,10 +181,10 @@ def test_a_turn_that_comes_with_a_cancellation_is_passed_on(run):
             assert await ask(await second) == b"ping\n"
             assert pool.statistics()["in_use"] == 1
 
-    run(test)
+    on_reactor(test)
 
 
-def test_an_endpoint_that_cannot_be_reached_leaves_the_pool_usable(run):
+def test_an_endpoint_that_cannot_be_reached_leaves_the_pool_usable(on_reactor):
     async def test():
         server = await net.listen(echo_lines, ANY)
         url = server.urls[0]
@@ -195,7 +195,7 @@ def test_an_endpoint_that_cannot_be_reached_leaves_the_pool_usable(run):
                     await pool.acquire().__aenter__()
             assert pool.statistics()["in_use"] == 0
 
-    run(test)
+    on_reactor(test)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ async def nowhere():
     return server.urls[0]
 
 
-def test_each_round_of_the_loop_has_a_connection_of_its_own(run):
+def test_each_round_of_the_loop_has_a_connection_of_its_own(on_reactor):
     async def test():
         async with await net.listen(greet, ANY) as server:
             reconnector = net.Reconnector(server.urls[0], **QUICK)
@@ -34,10 +34,10 @@ def test_each_round_of_the_loop_has_a_connection_of_its_own(run):
             assert heard == [b"hello"] * 3
             assert reconnector.statistics()["connections"] == 3
 
-    run(test)
+    on_reactor(test)
 
 
-def test_it_gives_up_after_so_many_attempts_in_a_row(run):
+def test_it_gives_up_after_so_many_attempts_in_a_row(on_reactor):
     async def test():
         reconnector = net.Reconnector(await nowhere(), max_attempts=3, **QUICK)
         with pytest.raises(ConnectError, match="refused") as caught:
@@ -48,10 +48,10 @@ def test_it_gives_up_after_so_many_attempts_in_a_row(run):
         assert (counters["attempts"], counters["failures"]) == (3, 3)
         assert reconnector.state is net.ReconnectorState.STOPPED
 
-    run(test)
+    on_reactor(test)
 
 
-def test_the_delay_grows_to_its_limit(run):
+def test_the_delay_grows_to_its_limit(on_reactor):
     async def test():
         delays = []
         reconnector = net.Reconnector(
@@ -72,11 +72,11 @@ def test_the_delay_grows_to_its_limit(run):
         for delay, most in zip(delays, (0.001, 0.002, 0.004, 0.005), strict=True):
             assert most / 2 <= delay <= most
 
-    run(test)
+    on_reactor(test)
 
 
 @pytest.mark.parametrize(("stable_after", "delay"), [(0.0, 0.001), (60.0, 0.008)])
-def test_the_delay_starts_again_after_a_connection_that_has_lasted(run, stable_after, delay):
+def test_the_delay_starts_again_after_a_connection_that_has_lasted(on_reactor, stable_after, delay):
     async def test():
         async with await net.listen(greet, ANY) as server:
             reconnector = net.Reconnector(
@@ -91,10 +91,10 @@ def test_the_delay_starts_again_after_a_connection_that_has_lasted(run, stable_a
                     assert reconnector.statistics()["next_delay"] == max(delay, 0.002)
                     break
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_protocol_in_the_background_comes_back(run):
+def test_a_protocol_in_the_background_comes_back(on_reactor):
     class Counting(net.Protocol):
         made = 0
 
@@ -122,20 +122,20 @@ def test_a_protocol_in_the_background_comes_back(run):
             await reconnector.wait_connected()
         await server.close()
 
-    run(test)
+    on_reactor(test)
 
 
-def test_whoever_waits_hears_that_it_has_given_up(run):
+def test_whoever_waits_hears_that_it_has_given_up(on_reactor):
     async def test():
         url = await nowhere()
         async with net.Reconnector(url, net.Protocol, max_attempts=2, **QUICK) as reconnector:
             with pytest.raises(ConnectError):
                 await reconnector.wait_connected()
 
-    run(test)
+    on_reactor(test)
 
 
-def test_one_reconnector_is_used_once(run):
+def test_one_reconnector_is_used_once(on_reactor):
     async def test():
         async with await net.listen(greet, ANY) as server:
             reconnector = net.Reconnector(server.urls[0], **QUICK)
@@ -150,7 +150,7 @@ def test_one_reconnector_is_used_once(run):
                 async for _ in net.Reconnector(server.urls[0], net.Protocol):
                     pass
 
-    run(test)
+    on_reactor(test)
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_settings_that_make_no_sense(settings):
         net.Reconnector(ANY, **settings)
 
 
-def test_an_option_that_makes_no_sense_is_not_tried_again(run):
+def test_an_option_that_makes_no_sense_is_not_tried_again(on_reactor):
     async def test():
         with pytest.raises(ConfigError, match="no option"):
             async for _ in net.Reconnector("tcp://127.0.0.1:1", colour="red", **QUICK):
                 pass
 
-    run(test)
+    on_reactor(test)

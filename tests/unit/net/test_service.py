@@ -21,7 +21,7 @@ async def echo(stream):
         await stream.write(chunk)
 
 
-def test_parts_start_in_order_and_stop_as_one(run):
+def test_parts_start_in_order_and_stop_as_one(on_reactor):
     log = []
 
     async def test():
@@ -61,11 +61,11 @@ def test_parts_start_in_order_and_stop_as_one(run):
         assert service.state is net.ServiceState.STOPPED
         stream.close()
 
-    run(test)
+    on_reactor(test)
     assert log == ["start", "tick", "tick ends", "before last", "last"]
 
 
-def test_what_cannot_start_stops_what_has_started(run):
+def test_what_cannot_start_stops_what_has_started(on_reactor):
     ended = []
 
     async def test():
@@ -79,11 +79,11 @@ def test_what_cannot_start_stops_what_has_started(run):
             assert service.state is net.ServiceState.STOPPED
             assert service.servers[0].state is net.ServerState.STOPPED
 
-    run(test)
+    on_reactor(test)
     assert ended == [True]
 
 
-def test_a_background_task_that_fails_ends_the_service(run, caplog):
+def test_a_background_task_that_fails_ends_the_service(on_reactor, caplog):
     async def test():
         service = net.Service()
         service.listen(echo, ANY)
@@ -98,11 +98,11 @@ def test_a_background_task_that_fails_ends_the_service(run, caplog):
             await service.wait_stopped()
         assert service.state is net.ServiceState.STOPPED
 
-    run(test)
+    on_reactor(test)
     assert "the service stops" in caplog.text
 
 
-def test_a_background_task_that_returns_has_done_its_work(run):
+def test_a_background_task_that_returns_has_done_its_work(on_reactor):
     async def test():
         service = net.Service()
         done = asyncio.Event()
@@ -115,10 +115,10 @@ def test_a_background_task_that_returns_has_done_its_work(run):
             await done.wait()
             assert service.state is net.ServiceState.RUNNING
 
-    run(test)
+    on_reactor(test)
 
 
-def test_stopping_twice_waits_for_one_end(run):
+def test_stopping_twice_waits_for_one_end(on_reactor):
     async def test():
         service = net.Service(grace=0.05)
 
@@ -140,10 +140,10 @@ def test_stopping_twice_waits_for_one_end(run):
         assert await stream.read() == b""
         stream.close()
 
-    run(test)
+    on_reactor(test)
 
 
-def test_a_hook_that_fails_does_not_keep_the_others_from_running(run, caplog):
+def test_a_hook_that_fails_does_not_keep_the_others_from_running(on_reactor, caplog):
     log = []
 
     async def test():
@@ -157,12 +157,12 @@ def test_a_hook_that_fails_does_not_keep_the_others_from_running(run, caplog):
         async with service:
             pass
 
-    run(test)
+    on_reactor(test)
     assert log == ["runs"]
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_service_is_used_once(run):
+def test_a_service_is_used_once(on_reactor):
     async def test():
         service = net.Service()
         with pytest.raises(BusyError, match="not started"):
@@ -173,7 +173,7 @@ def test_a_service_is_used_once(run):
         with pytest.raises(BusyError, match="another"):
             await service.start()
 
-    run(test)
+    on_reactor(test)
 
 
 def test_settings_that_make_no_sense():
