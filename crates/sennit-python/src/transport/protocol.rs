@@ -55,7 +55,16 @@ pub struct PythonProtocol {
     object: Cell<*mut ffi::PyObject>,
     kind: Cell<Kind>,
     acquaintance: Cell<Acquaintance>,
+    /// Whether the last read was so large that the next one goes into a bytes object directly.
+    reads_large: Cell<bool>,
 }
+
+/// A read from which on the copy out of the reactor's buffer costs more than a bytes object whose
+/// end is given back.
+const LARGE_READ: usize = 16 * 1024;
+
+/// What a large read can bring: more leaves the processor's cache before it is sent on.
+const LARGE_BUFFER: usize = 128 * 1024;
 
 impl PythonProtocol {
     /// The protocol of a Python transport, which this holds until the connection's end.
@@ -64,6 +73,7 @@ impl PythonProtocol {
             object: Cell::new(object.into_ptr()),
             kind: Cell::new(kind),
             acquaintance: Cell::new(Acquaintance::None),
+            reads_large: Cell::new(false),
         }
     }
 
@@ -141,6 +151,32 @@ impl PythonProtocol {
         if object.in_context(|| crate::stream::deliver_frames(&protocol, data)).is_err() {
             self.failed(reactor, "frame_received", true);
         }
+    }
+
+    /// Reads into a bytes object, and hands that on.
+    fn read_large(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
+    ) -> Option<io::Result<Received>> {
+        let mut received = Ok(Received::Blocked);
+        let data = Object::filled_bytes(LARGE_BUFFER, |buffer| {
+            received = fill(buffer);
+            match received {
+                Ok(Received::Data { count, .. }) => count,
+                _ => 0,
+            }
+        });
+        if let Ok(Received::Data { count, .. }) = received {
+            self.reads_large.set(count >= LARGE_READ);
+            let result =
+                data.and_then(|data| self.call(&globals().names.data_received, Some(&data)));
+            if result.is_err() {
+                self.failed(reactor, "data_received", true);
+                return None;
+            }
+        }
+        Some(received)
     }
 
     #[inline]
@@ -251,6 +287,7 @@ impl Protocol<PythonHost> for PythonProtocol {
         if matches!(kind, Kind::Stream | Kind::Frames) {
             return self.received_natively(reactor, data, kind);
         }
+        self.reads_large.set(data.len() >= LARGE_READ);
         let result = Object::bytes(data)
             .and_then(|data| self.call(&globals().names.data_received, Some(&data)));
         if result.is_err() {
@@ -267,7 +304,11 @@ impl Protocol<PythonHost> for PythonProtocol {
     }
 
     fn has_buffer(&self) -> bool {
-        self.kind.get() == Kind::Buffered
+        match self.kind.get() {
+            Kind::Buffered => true,
+            Kind::Plain => self.reads_large.get(),
+            Kind::Stream | Kind::Frames => false,
+        }
     }
 
     fn fill_buffer(
@@ -275,6 +316,9 @@ impl Protocol<PythonHost> for PythonProtocol {
         reactor: &Reactor<PythonHost>,
         fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
     ) -> Option<io::Result<Received>> {
+        if self.kind.get() == Kind::Plain {
+            return self.read_large(reactor, fill);
+        }
         let names = &globals().names;
         let received = Object::integer(-1)
             .and_then(|hint| self.call(&names.get_buffer, Some(&hint)))
