@@ -54,7 +54,7 @@ floors: .setup ## check that every room imports only from the floors below it
 bench: .setup ## measure the figures that bench/ describes
 	@bench/run $(ARGS)
 
-peers: ## install the real peers that tests use: curl, wrk, nginx, ab, valgrind
+peers: ## install the real peers that tests and bench use: curl, nginx, haproxy, openssl, ...
 	@tools/peers
 
 clean: ## remove what the other verbs made, the environment too

@@ -11,40 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import figures_tls
 import measure
-from measure import MeasuringError, Server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from measure import MeasuringError, Server, held, running, twin
 
 Options = argparse.Namespace
 Rows = dict[str, list[dict[str, Any]]]
 
 LOOPS = ("sennit", "uvloop", "rloop", "asyncio")
-
-
-@contextmanager
-def running(*makers: Callable[[], Server]) -> Iterator[list[Server]]:
-    """Servers that run; one that cannot be started is named and left out."""
-    with ExitStack() as stack:
-        servers = []
-        for make in makers:
-            try:
-                servers.append(stack.enter_context(make()))
-            except MeasuringError as error:
-                print(f"left out: {error}", file=sys.stderr)
-        yield servers
-
-
-def twin(program: str) -> Server:
-    """The limit once more: what two of the same differ by is noise."""
-    server = measure.limit(program)
-    server.name = "limit again"
-    return server
 
 
 def half_capacity(server: Server, *kind: str) -> float:
@@ -95,44 +72,8 @@ def idle(options: Options) -> Rows:
     for make in makers:
         with running(make) as servers:
             for server in servers:
-                rows.append({"server": server.name, "bytes": _held(server, options.count)})
+                rows.append({"server": server.name, "bytes": held(server, options.count)})
     return {f"idle connection, {options.count:,} held": rows}
-
-
-def _held(server: Server, count: int) -> float:
-    """Growth by `count` connections, after some that make the server grow once."""
-    with hold(server, 500):
-        before = server.memory()
-        with hold(server, count):
-            _settle(server)
-            return (server.memory() - before) / count
-
-
-@contextmanager
-def hold(server: Server, count: int) -> Iterator[None]:
-    """Connections that are open inside the block."""
-    holder = subprocess.Popen(
-        [measure.PROGRAMS / "hold", str(server.port), str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    if not holder.stdout.readline().startswith("held"):
-        raise MeasuringError(f"{count} connections to {server.name} could not be opened")
-    try:
-        yield
-    finally:
-        holder.communicate(timeout=measure.DEADLINE)
-
-
-def _settle(server: Server) -> None:
-    """Wait until the server has accepted everything: its CPU time stands still."""
-    deadline = time.monotonic() + measure.DEADLINE
-    last = -1.0
-    while (now := server.usage().cpu) != last and time.monotonic() < deadline:
-        last = now
-        time.sleep(0.3)
 
 
 def switch(options: Options) -> Rows:
@@ -256,6 +197,7 @@ FIGURES = {
         open_connections,
         syscalls,
         instructions,
+        *figures_tls.FIGURES,
     )
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,17 +46,27 @@ static inline void raise_descriptor_limit(void) {
     if (setrlimit(RLIMIT_NOFILE, &r)) die("setrlimit");
 }
 
-// Listens on a port, 0 for a free one, and says on standard output which.
-static inline int listen_on(int port) {
-    struct sockaddr_in a = loopback(port);
+static inline int bound_port(int fd) {
+    struct sockaddr_in a;
     socklen_t size = sizeof a;
+    if (getsockname(fd, (void *)&a, &size)) die("getsockname");
+    return ntohs(a.sin_port);
+}
+
+static inline int listen_quietly(int port) {
+    struct sockaddr_in a = loopback(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     no_delay(fd); // accepted sockets inherit it
     if (bind(fd, (void *)&a, sizeof a)) die("bind");
     if (listen(fd, 65535)) die("listen");
-    if (getsockname(fd, (void *)&a, &size)) die("getsockname");
-    printf("PORT %d\n", ntohs(a.sin_port));
+    return fd;
+}
+
+// Listens on a port, 0 for a free one, and says on standard output which.
+static inline int listen_on(int port) {
+    int fd = listen_quietly(port);
+    printf("PORT %d\n", bound_port(fd));
     fflush(stdout);
     return fd;
 }

@@ -3,56 +3,15 @@
 //   load PORT CONNECTIONS SECONDS RATE echo SIZE
 //   load PORT CONNECTIONS SECONDS RATE http [minimal|browser]
 //
-// RATE 0 keeps one message under way on each connection all the time. Otherwise messages start on a schedule, RATE
-// in a second over all connections, and a latency is counted from the scheduled time: a server that stalls is
-// charged for every message that should have been sent meanwhile. One line of JSON tells the outcome.
-#include "limit.h"
+// RATE is of messages in a second over all connections, 0 for as fast as they go; load.h has the rules. One line of
+// JSON tells the outcome.
+#include "load.h"
 
-enum { MAX_FD = 1 << 17, BUCKETS = 64 * 32 };
-
-typedef struct {
-    double due;  // when the message under way should have started; 0 if there is none
-    size_t got;
-} Connection;
-
-static Connection state[MAX_FD];
 static char input[1 << 18], *message;
 static size_t message_size, answer_size;
-static long histogram[BUCKETS], answered, late;
-static double longest;
 
-// 32 buckets for each doubling, in nanoseconds: three per cent.
-static int bucket(double seconds) {
-    uint64_t ns = seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
-    if (ns < 32) return (int)ns;
-    int top = 63 - __builtin_clzll(ns);
-    return (top - 4) * 32 + (int)((ns >> (top - 5)) & 31);
-}
-
-static double bucket_us(int index) {
-    if (index < 32) return index / 1e3;
-    return (double)((32ull + index % 32) << (index / 32 - 1)) / 1e3;
-}
-
-static double percentile(double share) {
-    long left = (long)(answered * share);
-    for (int i = 0; i < BUCKETS; i++)
-        if ((left -= histogram[i]) < 0) return bucket_us(i);
-    return longest * 1e6;
-}
-
-static void start(int fd, double due) {
-    state[fd].due = due;
+static void start(int fd) {
     if (send(fd, message, message_size, MSG_NOSIGNAL) != (ssize_t)message_size) die("send");
-}
-
-static void finish(int fd, double at) {
-    double took = at - state[fd].due;
-    state[fd].due = 0;
-    state[fd].got = 0;
-    histogram[bucket(took)]++;
-    if (took > longest) longest = took;
-    answered++;
 }
 
 // Reads what is there; 1 if the answer is whole.
@@ -72,8 +31,8 @@ static int receive(int fd) {
         }
         answer_size = blank + 4 - input + atol(length + 15);
     }
-    state[fd].got += got;
-    return state[fd].got >= answer_size;
+    exchanges[fd].got += got;
+    return exchanges[fd].got >= answer_size;
 }
 
 static void make_request(int port, int is_browser) {
@@ -97,8 +56,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     raise_descriptor_limit();
-    int port = atoi(argv[1]), connections = atoi(argv[2]), ep = epoll_create1(0), idle = 0;
-    double seconds = atof(argv[3]), rate = atof(argv[4]);
+    int port = atoi(argv[1]), connections = atoi(argv[2]);
     if (!strcmp(argv[5], "echo")) {
         answer_size = message_size = argc > 6 ? atol(argv[6]) : 1024;
         message = memset(malloc(message_size), 'x', message_size);
@@ -106,44 +64,7 @@ int main(int argc, char **argv) {
         make_request(port, argc > 6 && !strcmp(argv[6], "browser"));
     }
     int *fds = calloc(connections, sizeof *fds);
-    struct epoll_event events[512];
-    for (int i = 0; i < connections; i++) {
-        fds[i] = connect_to(port);
-        watch(ep, EPOLL_CTL_ADD, fds[i], EPOLLIN);
-    }
-    double begin = now(), end = begin + seconds, at = begin;
-    long scheduled = 0;
-    if (rate == 0)
-        for (int i = 0; i < connections; i++) start(fds[i], begin);
-    while (at < end) {
-        // What is due starts on the next connection that is free; what finds none is late and starts when one is.
-        while (rate > 0 && begin + scheduled / rate <= at) {
-            int tried = 0;
-            while (tried < connections && state[fds[idle]].due != 0) {
-                idle = (idle + 1) % connections;
-                tried++;
-            }
-            if (tried == connections) {
-                late++;
-                break;
-            }
-            start(fds[idle], begin + scheduled++ / rate);
-        }
-        struct timespec wait = {0, 0};
-        double next = rate > 0 ? begin + scheduled / rate - at : 0.1;
-        if (next > 0) wait.tv_nsec = next < 0.1 ? (long)(next * 1e9) : 100000000;
-        int count = epoll_pwait2(ep, events, 512, &wait, 0);
-        at = now();
-        for (int i = 0; i < count; i++) {
-            int fd = events[i].data.fd;
-            if (!receive(fd)) continue;
-            finish(fd, at);
-            if (rate == 0) start(fd, at);
-        }
-    }
-    printf("{\"answered\": %ld, \"seconds\": %.6f, \"rate\": %.1f, \"late\": %ld, \"p50_us\": %.1f, \"p90_us\": %.1f, "
-           "\"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
-           answered, at - begin, answered / (at - begin), late, percentile(0.5), percentile(0.9), percentile(0.99),
-           percentile(0.999), longest * 1e6);
+    for (int i = 0; i < connections; i++) fds[i] = connect_to(port);
+    report(keep_to_schedule(fds, connections, atof(argv[3]), atof(argv[4]), start, receive), "");
     return 0;
 }

@@ -1,6 +1,10 @@
-"""An echo protocol on one of the loops: sennit, asyncio, uvloop, rloop."""
+"""An echo protocol on one of the loops: echo.py LOOP [CERTIFICATE KEY].
+
+The loops are sennit, asyncio, uvloop, rloop; over TLS where a certificate is given.
+"""
 
 import asyncio
+import ssl
 import sys
 from typing import Any
 
@@ -24,7 +28,11 @@ class Echo(asyncio.Protocol):
 async def main() -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=65535)
+    context = None
+    if sys.argv[2:]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*sys.argv[2:])
+    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=65535, ssl=context)
     print("PORT", server.sockets[0].getsockname()[1], flush=True)
     await asyncio.Event().wait()
 

@@ -11,9 +11,10 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use crate::clock::Nanos;
 use crate::socket;
 use crate::tls::secure::{Outcome, SEAL_SIZE, Secure};
-use crate::tls::{Details, Session};
+use crate::tls::{Details, Fault, Session};
 
 /// Pieces handed to the kernel in one call; its own limit is 1024.
 const MAX_PIECES: usize = 64;
@@ -92,14 +93,24 @@ impl<B: AsRef<[u8]>> Stream<B> {
     }
 
     /// Speaks TLS from here on. What is queued already leaves in the clear before it.
-    pub fn start_tls(&mut self, session: Box<dyn Session>) -> io::Result<()> {
+    pub fn start_tls(&mut self, session: Box<dyn Session>, timeout: Nanos) -> io::Result<()> {
         let mut before = Vec::new();
         while let Some(first) = self.queue.pop_front() {
             before.extend_from_slice(&first.as_ref()[std::mem::take(&mut self.sent)..]);
         }
         self.queued = 0;
-        self.secure = Some(Box::new(Secure::new(session, before)?));
+        self.secure = Some(Box::new(Secure::new(session, timeout, before)?));
         Ok(())
+    }
+
+    /// The time of a handshake begins; when it must be done.
+    pub fn begin_handshake(&mut self, now: Nanos) -> Option<Nanos> {
+        self.secure.as_mut().and_then(|secure| secure.begin_handshake(now))
+    }
+
+    /// What is wrong if a handshake is not done by now.
+    pub fn late_by(&self, now: Nanos) -> Option<Fault> {
+        self.secure.as_ref().and_then(|secure| secure.late_by(now))
     }
 
     /// Whether TLS is spoken.

@@ -32,10 +32,14 @@ use crate::poller::{Interest, Readiness};
 use crate::reactor::Reactor;
 use crate::sources::Token;
 use crate::stream::{Chunk, Flushed, Received, Stream};
-use crate::tls::{Details, Fault, Session};
+use crate::tls::{Details, Session};
 
 /// Bytes that may wait before a protocol is told to pause; asyncio's number.
 pub const HIGH_WATER: usize = 64 * 1024;
+
+/// Bytes that are offered to the kernel when they are written, and not at the end of the dispatch
+/// or turn: more would leave the processor's cache meanwhile, and packets are full anyway.
+const OFFER_AT_ONCE: usize = 32 * 1024;
 
 /// What stands above a transport. No borrow is held during any of these calls.
 pub trait Protocol<H: Host>: Sized + 'static {
@@ -72,6 +76,8 @@ pub trait Protocol<H: Host>: Sized + 'static {
     fn pause_writing(&self, reactor: &Reactor<H>);
     /// No more than the low-water mark waits.
     fn resume_writing(&self, reactor: &Reactor<H>);
+    /// A coarse deadline asked for with [`Transport::wake_at`] may have passed.
+    fn deadline(&self, _reactor: &Reactor<H>, _now: Nanos) {}
     /// The reactor was closed under a live connection: let go of everything.
     fn abandoned(&self) {}
     /// Shows the collector each value that this holds exactly once.
@@ -103,8 +109,6 @@ pub struct Transport<H: Host, P: Protocol<H>> {
     protocol: P,
     token: Cell<Token>,
     inner: RefCell<Inner<P::Bytes>>,
-    /// How long a TLS handshake may take; zero when there is none.
-    handshake_timeout: Cell<Nanos>,
     host: std::marker::PhantomData<fn(H)>,
 }
 
@@ -126,7 +130,6 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 low_water: HIGH_WATER as u32 / 4,
                 error: None,
             }),
-            handshake_timeout: Cell::new(0),
             host: std::marker::PhantomData,
         })
     }
@@ -157,12 +160,11 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             let is_open = inner.state == State::Open && inner.writing == Writing::Flowing;
             match inner.stream.as_mut() {
                 Some(stream) if is_open && !stream.has_tls() => {
-                    stream.start_tls(handshake.session)?;
+                    stream.start_tls(handshake.session, handshake.timeout)?;
                 }
                 _ => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
             }
         }
-        self.handshake_timeout.set(handshake.timeout);
         self.mind_handshake(reactor);
         self.cork_for_turn(reactor);
         // The peer's first message may be here, behind what was read in the clear.
@@ -171,10 +173,16 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         Ok(())
     }
 
+    /// Sets the deadline of a handshake once the transport is registered.
     fn mind_handshake(&self, reactor: &Reactor<H>) {
-        let timeout = self.handshake_timeout.get();
-        if timeout > 0 && self.token.get() != Token::NONE {
-            reactor.wake_source_at(reactor.turn_time().saturating_add(timeout), self.token.get());
+        let token = self.token.get();
+        if token == Token::NONE {
+            return;
+        }
+        let mut inner = self.inner.borrow_mut();
+        let now = reactor.turn_time();
+        if let Some(when) = inner.stream.as_mut().and_then(|stream| stream.begin_handshake(now)) {
+            reactor.wake_source_at(when, token);
         }
     }
 
@@ -186,6 +194,16 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     /// What TLS has agreed upon; `None` without it.
     pub fn tls_details(&self) -> Option<Details> {
         self.inner.borrow().stream.as_ref().and_then(Stream::tls_details)
+    }
+
+    /// Calls [`Protocol::deadline`] at `when` or up to 10 ms later. False: nothing is registered.
+    pub fn wake_at(&self, reactor: &Reactor<H>, when: Nanos) -> bool {
+        let token = self.token.get();
+        if token == Token::NONE {
+            return false;
+        }
+        reactor.wake_source_at(when, token);
+        true
     }
 
     /// What stands above.
@@ -274,10 +292,12 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 drop(refused);
                 return Ok(());
             }
-            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water as usize)
+            let at_most = OFFER_AT_ONCE.min(inner.high_water as usize);
+            inner.stream.as_ref().is_some_and(|stream| stream.queued() > at_most)
         };
         if over {
-            // Too much to wait for the end of the turn: offer it to the kernel first.
+            // Too much to wait for the end of the turn: the kernel copies it while the processor
+            // still has it at hand, and nobody is told to pause for what it takes.
             self.flush_now(reactor);
             self.mind_high_water(reactor);
         } else {
@@ -482,7 +502,6 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     }
 
     fn secured(&self, reactor: &Reactor<H>) {
-        self.handshake_timeout.set(0);
         self.protocol.secured(reactor);
         // What was written before could not leave; the socket itself may never have been full.
         reactor.flush_later(self.token.get());
@@ -537,10 +556,11 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
         drop(source);
     }
 
-    fn deadline(self: Rc<Self>, reactor: &Reactor<H>, _now: Nanos) {
-        let timeout = self.handshake_timeout.get();
-        if timeout > 0 && self.is_handshaking() {
-            self.lose(reactor, Some(Fault::deadline(timeout as f64 / 1e9).into()));
+    fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
+        let late = self.inner.borrow().stream.as_ref().and_then(|stream| stream.late_by(now));
+        match late {
+            Some(fault) => self.lose(reactor, Some(fault.into())),
+            None => self.protocol.deadline(reactor, now),
         }
     }
 

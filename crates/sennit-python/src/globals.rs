@@ -7,6 +7,7 @@ use pyo3_ffi as ffi;
 
 use crate::http::{AsyncioParts, HttpTypes};
 use crate::kit::{Object, Outcome, Raised, intern, raise};
+use crate::stream::StreamTypes;
 
 /// Where the slots of `asyncio.Handle` and `asyncio.TimerHandle` lie in an instance, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +69,9 @@ names!(
     _secured,
     _drained,
     _exhausted,
+    max_size,
+    frame_received,
+    frame_error,
 );
 
 /// Everything that was looked up.
@@ -88,6 +92,7 @@ pub struct Globals {
     pub loop_keyword: Object,
     pub asyncio: AsyncioParts,
     pub http: HttpTypes,
+    pub stream: StreamTypes,
     pub methods: Methods,
 }
 
@@ -194,6 +199,7 @@ pub fn fill() -> Outcome<()> {
         },
         asyncio: AsyncioParts::new()?,
         http: HttpTypes::new()?,
+        stream: StreamTypes::new()?,
         methods: Methods { get: intern(c"GET")?, post: intern(c"POST")? },
     };
     // SAFETY: as above.

@@ -9,6 +9,7 @@
 //! | [`handle`] | `Handle` and `TimerHandle` |
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
 //! | [`tls`] | the two ends of TLS |
+//! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
 mod event_loop;
@@ -18,6 +19,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod stream;
 mod tls;
 mod transport;
 
@@ -85,6 +87,9 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
+        add(module, c"Stream", &globals.stream.stream_type)?;
+        add(module, c"StreamFrames", &globals.stream.frames_type)?;
+        add(module, c"FrameProtocol", &globals.stream.frame_protocol_type)?;
         Ok(())
     })
 }

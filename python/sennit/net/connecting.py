@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
 from sennit.net.options import ConnectOptions, merge
+from sennit.net.stream import Stream
 from sennit.net.tls import ClientTls
 from sennit.net.url import Endpoint, parse_endpoint
 from sennit.reactor import Reactor, current_reactor
@@ -166,11 +167,13 @@ async def open_connection(
 
 
 @overload
+async def connect(url: str, protocol: None = None, **options: Any) -> Stream: ...
+@overload
 async def connect(url: str, protocol: Callable[[], _P], **options: Any) -> _P: ...
 @overload
 async def connect(url: str, protocol: _P, **options: Any) -> _P: ...
-async def connect(url: str, protocol: Any, **options: Any) -> Any:
-    """Connect, and return the protocol once it is connected.
+async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
+    """Connect, and return the protocol once it is connected; a `Stream` if none is given.
 
     Addresses of a name are tried one after the other, the next one as well when one has not
     answered after `attempt_delay` (RFC 8305); of many connections to one endpoint, 256 are opened
@@ -179,7 +182,7 @@ async def connect(url: str, protocol: Any, **options: Any) -> Any:
     Args:
         url: `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///PATH`; the options may stand in the
             query.
-        protocol: A Protocol, or its class.
+        protocol: A Protocol, or its class; None: a `Stream`.
         **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
             `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
             its parts `ca`, `certificate`, `key`, `alpn`, and `server_name`, `handshake_timeout`
@@ -194,7 +197,9 @@ async def connect(url: str, protocol: Any, **options: Any) -> Any:
         RuntimeError: No sennit.Reactor runs in this thread.
     """
     factory: Callable[[], Any]
-    if isinstance(protocol, asyncio.BaseProtocol):
+    if protocol is None:
+        factory = Stream
+    elif isinstance(protocol, asyncio.BaseProtocol):
         factory = lambda: protocol  # noqa: E731 - the one that was given
     elif callable(protocol):
         factory = protocol

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import inspect
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sennit._native import core
 from sennit.errors import ConfigError
+from sennit.net.handler import StreamFactory
 from sennit.net.options import ListenOptions, merge
 from sennit.net.protocol import Factory
 from sennit.net.tls import ServerTls
@@ -315,10 +317,17 @@ def _server_tls(endpoint: Endpoint, options: ListenOptions) -> ServerTls | None:
     return ServerTls(**parts, handshake_timeout=options.handshake_timeout)
 
 
+def _is_async(given: Any) -> bool:
+    call = getattr(given, "__call__", None)  # noqa: B004 - an object with an async __call__
+    return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(call)
+
+
 def _factory(given: Any) -> Factory[Any]:
     """What makes protocols, out of what a user may give."""
     if isinstance(given, Factory):
         return given
+    if _is_async(given):
+        return StreamFactory(given)
     if not callable(given):
         raise ConfigError(
             f"{given!r} makes no protocols: give a net.Factory, a Protocol class, or an async "

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::{Details, Fault, Phase, Session};
+use crate::clock::Nanos;
 use crate::socket;
 
 /// Ciphertext that one read can bring.
@@ -66,6 +67,9 @@ pub struct Secure {
     /// Ciphertext that the kernel has not taken, from `sent` on.
     outgoing: Vec<u8>,
     sent: usize,
+    /// How long the handshake may take, and when it must be done.
+    timeout: Nanos,
+    deadline: Nanos,
 }
 
 impl std::fmt::Debug for Secure {
@@ -76,7 +80,11 @@ impl std::fmt::Debug for Secure {
 
 impl Secure {
     /// TLS from here on; `before` was queued in the clear. A client's first message is made now.
-    pub fn new(mut session: Box<dyn Session>, before: Vec<u8>) -> Result<Self, Fault> {
+    pub fn new(
+        mut session: Box<dyn Session>,
+        timeout: Nanos,
+        before: Vec<u8>,
+    ) -> Result<Self, Fault> {
         let (mut plain, mut outgoing) = (Vec::new(), before);
         if let Some(fault) = session.receive(&mut [], &mut plain, &mut outgoing).fault {
             return Err(fault);
@@ -91,7 +99,24 @@ impl Secure {
             fault: None,
             outgoing,
             sent: 0,
+            timeout,
+            deadline: Nanos::MAX,
         })
+    }
+
+    /// The time of the handshake begins, once; when it must be done.
+    pub fn begin_handshake(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.is_open() || self.deadline != Nanos::MAX {
+            return None;
+        }
+        self.deadline = now.saturating_add(self.timeout);
+        Some(self.deadline)
+    }
+
+    /// What is wrong if the handshake is not done by now.
+    pub fn late_by(&self, now: Nanos) -> Option<Fault> {
+        let is_late = !self.is_open() && now >= self.deadline;
+        is_late.then(|| Fault::deadline(self.timeout as f64 / 1e9))
     }
 
     /// What the two ends have agreed upon.

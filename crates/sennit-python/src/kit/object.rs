@@ -7,6 +7,11 @@ use pyo3_ffi as ffi;
 
 use super::{Outcome, Raised, vectorcall, vectorcall_method};
 
+unsafe extern "C" {
+    // In CPython's documented interface, but not in these declarations of it.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: isize) -> std::ffi::c_int;
+}
+
 /// An owned reference. Cloning and dropping count; both need the GIL.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -146,6 +151,22 @@ impl Object {
                 bytes.as_ptr().cast(),
                 bytes.len() as isize,
             ))
+        }
+    }
+
+    /// Python bytes of which a function fills the beginning; it says how much.
+    pub fn filled_bytes(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Outcome<Object> {
+        // SAFETY: a new object that nobody else knows, whose memory is written to and not read
+        // before that: the system fills it, and what it has not filled is cut off; GIL.
+        unsafe {
+            let mut bytes = ffi::PyBytes_FromStringAndSize(std::ptr::null(), room as isize);
+            if bytes.is_null() {
+                return Err(Raised);
+            }
+            let start = ffi::PyBytes_AsString(bytes).cast::<u8>();
+            let filled = fill(std::slice::from_raw_parts_mut(start, room));
+            _PyBytes_Resize(&mut bytes, filled.min(room) as isize);
+            Object::owned(bytes)
         }
     }
 

@@ -5,16 +5,16 @@ use sennit_engine::Reactor;
 use sennit_engine::stream::Chunk;
 use sennit_engine::transport::{HIGH_WATER, Reading, State, WriteRefused};
 
-use super::protocol::SharedBytes;
+use super::protocol::{Kind, SharedBytes};
 use super::{Engine, TransportObject, extra_slot};
-use crate::globals::{globals, is_instance};
+use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{
     Object, Outcome, Raised, keywords, no_arguments, none, one_argument, positional, raise, row,
 };
 
 /// A piece for the write queue out of a bytes-like object.
-fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
+pub(super) fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
     // SAFETY: the argument is live; a buffer is copied before it is released; GIL.
     unsafe {
         if ffi::PyBytes_CheckExact(data) != 0 {
@@ -40,7 +40,12 @@ fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
 }
 
 fn queue(this: &TransportObject, data: *mut ffi::PyObject) -> Outcome<()> {
-    let chunk = chunk(data)?;
+    queue_chunk(this, chunk(data)?)
+}
+
+/// Queues a piece.
+#[inline]
+pub(super) fn queue_chunk(this: &TransportObject, chunk: Chunk<SharedBytes>) -> Outcome<()> {
     let Some((engine, reactor)) = this.parts() else { return Ok(()) };
     match engine.write(reactor, chunk) {
         Ok(()) => Ok(()),
@@ -105,16 +110,20 @@ no_arguments!(pause_reading, TransportObject, |this| act(this, |engine, _| {
     engine.pause_reading();
 }));
 
-no_arguments!(resume_reading, TransportObject, |this| act(this, |engine, reactor| {
+no_arguments!(resume_reading, TransportObject, |this| {
+    let Some((engine, reactor)) = this.parts() else { return Ok(none()) };
     engine.resume_reading(reactor);
-}));
+    engine.protocol().resumed()?;
+    Ok(none())
+});
 
 no_arguments!(get_protocol, TransportObject, |this| { Ok(this.protocol().unwrap_or_else(none)) });
 
 one_argument!(set_protocol, TransportObject, |this, protocol| {
     let Some(engine) = this.engine() else { return Ok(none()) };
-    let buffered = is_instance(protocol, &globals().buffered_protocol)?;
-    engine.protocol().set_buffered(buffered);
+    // SAFETY: the argument is live; GIL.
+    let kind = Kind::of(&unsafe { Object::from_borrowed(protocol) })?;
+    engine.protocol().set_kind(kind);
     // SAFETY: the argument is live; the old protocol is dropped after the write; GIL.
     let old = unsafe { (*this.fields()).protocol.replace(Object::from_borrowed(protocol)) };
     drop(old);

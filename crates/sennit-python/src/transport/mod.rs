@@ -5,6 +5,7 @@
 //! (through [`PythonProtocol`]) the Python transport, and that holds protocol and loop. At the
 //! end `connection_lost` lets go of the Python transport, and the circle is open.
 
+mod above;
 mod methods;
 mod protocol;
 
@@ -18,9 +19,10 @@ use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
 use sennit_engine::transport::{Handshake, Protocol, Transport};
 
-use self::protocol::PythonProtocol;
+pub use self::above::NativeTransport;
+use self::protocol::{Kind, PythonProtocol};
 use crate::event_loop::{LoopObject, LoopState};
-use crate::globals::{globals, is_instance};
+use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{Head, Object, Outcome, TypeSpec, doc};
 
@@ -210,7 +212,7 @@ pub fn open(
     beginning: Beginning,
 ) -> Outcome<Object> {
     let Beginning { accepted, handshake, waiter } = beginning;
-    let is_buffered = is_instance(protocol.as_ptr(), &globals().buffered_protocol)?;
+    let kind = Kind::of(&protocol)?;
     // SAFETY: the caller's loop is live; GIL.
     if let Some(state) = unsafe { LoopObject::of(event_loop) } {
         state.forget_watcher(socket.as_raw_fd());
@@ -222,7 +224,7 @@ pub fn open(
         let object = Object::owned(ffi::PyType_GenericAlloc(class, 0))?;
         let this = &*object.as_ptr().cast::<TransportObject>();
         let context = Object::owned(ffi::PyContext_CopyCurrent())?;
-        let host_side = PythonProtocol::new(object.clone(), is_buffered);
+        let host_side = PythonProtocol::new(object.clone(), kind);
         let (peer, server) = accepted.map_or((None, None), |(peer, server)| (peer, Some(server)));
         this.fields().write(Fields {
             engine: Some(Transport::new(socket, host_side)),

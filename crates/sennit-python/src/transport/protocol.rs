@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::io;
 
 use pyo3_ffi as ffi;
-use sennit_engine::Reactor;
 use sennit_engine::stream::Received;
 use sennit_engine::transport::Protocol;
+use sennit_engine::{Nanos, Reactor};
 
 use super::TransportObject;
-use crate::globals::globals;
+use crate::globals::{globals, is_instance};
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, none, raise};
 
@@ -22,21 +22,58 @@ pub enum Acquaintance {
     Made,
 }
 
+/// How data reaches a protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As bytes, by its `data_received`.
+    Plain,
+    /// In its own buffer.
+    Buffered,
+    /// A `core.Stream`, without a call or an object in between.
+    Stream,
+    /// A `core.FrameProtocol`, likewise.
+    Frames,
+}
+
+impl Kind {
+    /// The kind of a protocol.
+    pub fn of(protocol: &Object) -> Outcome<Kind> {
+        if crate::stream::is_native_stream(protocol)? {
+            return Ok(Kind::Stream);
+        }
+        if crate::stream::is_native_frames(protocol)? {
+            return Ok(Kind::Frames);
+        }
+        let is_buffered = is_instance(protocol.as_ptr(), &globals().buffered_protocol)?;
+        Ok(if is_buffered { Kind::Buffered } else { Kind::Plain })
+    }
+}
+
 /// The engine's view of a Python protocol.
 pub struct PythonProtocol {
     /// The Python transport: owned while the connection lives, null after it.
     object: Cell<*mut ffi::PyObject>,
-    is_buffered: Cell<bool>,
+    kind: Cell<Kind>,
     acquaintance: Cell<Acquaintance>,
+    /// Whether the last read was so large that the next one goes into a bytes object directly.
+    reads_large: Cell<bool>,
 }
+
+/// A read from which on the copy out of the reactor's buffer costs more than a bytes object whose
+/// end is given back.
+const LARGE_READ: usize = 16 * 1024;
+
+/// What a large read can bring: more leaves the processor's cache before it is sent on.
+const LARGE_BUFFER: usize = 128 * 1024;
 
 impl PythonProtocol {
     /// The protocol of a Python transport, which this holds until the connection's end.
-    pub fn new(object: Object, is_buffered: bool) -> Self {
+    pub fn new(object: Object, kind: Kind) -> Self {
         PythonProtocol {
             object: Cell::new(object.into_ptr()),
-            is_buffered: Cell::new(is_buffered),
+            kind: Cell::new(kind),
             acquaintance: Cell::new(Acquaintance::None),
+            reads_large: Cell::new(false),
         }
     }
 
@@ -44,6 +81,7 @@ impl PythonProtocol {
     pub fn introduce(&self, reactor: &Reactor<PythonHost>) {
         let Some(object) = self.object().map(counted) else { return };
         self.acquaintance.set(Acquaintance::Made);
+        self.made();
         if self.call(&globals().names.connection_made, Some(&object)).is_err() {
             self.failed(reactor, "connection_made", true);
         }
@@ -79,9 +117,66 @@ impl PythonProtocol {
         }
     }
 
-    /// Whether data goes into the protocol's own buffer from now on.
-    pub fn set_buffered(&self, is_buffered: bool) {
-        self.is_buffered.set(is_buffered);
+    /// How data reaches the protocol from now on.
+    pub fn set_kind(&self, kind: Kind) {
+        self.kind.set(kind);
+    }
+
+    /// Reading was resumed: frames that have come already are not to wait for more data.
+    pub fn resumed(&self) -> Outcome<()> {
+        if self.kind.get() == Kind::Frames
+            && let Some(protocol) = self.object().and_then(TransportObject::protocol)
+        {
+            crate::stream::deliver_frames_soon(&protocol)?;
+        }
+        Ok(())
+    }
+
+    /// Before a native protocol is told of its connection: it knows of it even if its methods are overridden.
+    fn made(&self) {
+        if self.kind.get() == Kind::Frames
+            && let Some(object) = self.object()
+            && let Some(protocol) = object.protocol()
+        {
+            crate::stream::bind_frames(&protocol, &counted(object));
+        }
+    }
+
+    fn received_natively(&self, reactor: &Reactor<PythonHost>, data: &[u8], kind: Kind) {
+        let Some(object) = self.object() else { return };
+        let Some(protocol) = object.protocol() else { return };
+        if kind == Kind::Stream {
+            return crate::stream::deliver(&protocol, reactor, data);
+        }
+        if object.in_context(|| crate::stream::deliver_frames(&protocol, data)).is_err() {
+            self.failed(reactor, "frame_received", true);
+        }
+    }
+
+    /// Reads into a bytes object, and hands that on.
+    fn read_large(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
+    ) -> Option<io::Result<Received>> {
+        let mut received = Ok(Received::Blocked);
+        let data = Object::filled_bytes(LARGE_BUFFER, |buffer| {
+            received = fill(buffer);
+            match received {
+                Ok(Received::Data { count, .. }) => count,
+                _ => 0,
+            }
+        });
+        if let Ok(Received::Data { count, .. }) = received {
+            self.reads_large.set(count >= LARGE_READ);
+            let result =
+                data.and_then(|data| self.call(&globals().names.data_received, Some(&data)));
+            if result.is_err() {
+                self.failed(reactor, "data_received", true);
+                return None;
+            }
+        }
+        Some(received)
     }
 
     #[inline]
@@ -188,6 +283,11 @@ impl Protocol<PythonHost> for PythonProtocol {
 
     #[inline]
     fn data_received(&self, reactor: &Reactor<PythonHost>, data: &[u8]) {
+        let kind = self.kind.get();
+        if matches!(kind, Kind::Stream | Kind::Frames) {
+            return self.received_natively(reactor, data, kind);
+        }
+        self.reads_large.set(data.len() >= LARGE_READ);
         let result = Object::bytes(data)
             .and_then(|data| self.call(&globals().names.data_received, Some(&data)));
         if result.is_err() {
@@ -204,7 +304,11 @@ impl Protocol<PythonHost> for PythonProtocol {
     }
 
     fn has_buffer(&self) -> bool {
-        self.is_buffered.get()
+        match self.kind.get() {
+            Kind::Buffered => true,
+            Kind::Plain => self.reads_large.get(),
+            Kind::Stream | Kind::Frames => false,
+        }
     }
 
     fn fill_buffer(
@@ -212,6 +316,9 @@ impl Protocol<PythonHost> for PythonProtocol {
         reactor: &Reactor<PythonHost>,
         fill: &mut dyn FnMut(&mut [u8]) -> io::Result<Received>,
     ) -> Option<io::Result<Received>> {
+        if self.kind.get() == Kind::Plain {
+            return self.read_large(reactor, fill);
+        }
         let names = &globals().names;
         let received = Object::integer(-1)
             .and_then(|hint| self.call(&names.get_buffer, Some(&hint)))
@@ -295,8 +402,22 @@ impl Protocol<PythonHost> for PythonProtocol {
         }
     }
 
+    fn deadline(&self, reactor: &Reactor<PythonHost>, now: Nanos) {
+        if self.kind.get() == Kind::Stream
+            && let Some(protocol) = self.object().and_then(TransportObject::protocol)
+            && crate::stream::deadline_passed(&protocol, now).is_err()
+        {
+            drop(reactor.host().catch(reactor));
+        }
+    }
+
     fn abandoned(&self) {
         if let Some(object) = self.object() {
+            if self.kind.get() == Kind::Stream
+                && let Some(protocol) = object.protocol()
+            {
+                crate::stream::abandoned(&protocol);
+            }
             // SAFETY: as in `fields`.
             let socket = unsafe { (*object.fields()).take_socket() };
             if let Some(socket) = socket
