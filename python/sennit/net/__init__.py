@@ -15,6 +15,7 @@ from sennit.net.server import Server, ServerState, listen
 from sennit.net.service import Service, ServiceState
 from sennit.net.stream import Stream
 from sennit.net.tls import Certificate, ClientTls, ServerTls, TlsDetails
+from sennit.net.upgrading import start_tls
 
 __all__ = [
     "Certificate",
@@ -39,5 +40,6 @@ __all__ = [
     "TlsDetails",
     "connect",
     "listen",
+    "start_tls",
     "tls_details",
 ]

@@ -51,8 +51,8 @@ class Upgrading(Connecting):
         settings, timeout = native_tls("start_tls", sslcontext, *timeouts)
         del server_side
         secured = self.create_future()
-        transport.set_protocol(protocol)
         transport._start_tls(settings, server_hostname, timeout, secured)  # noqa: SLF001
+        transport.set_protocol(protocol)
         try:
             await secured
         except BaseException:
