@@ -14,6 +14,7 @@
 //! | [`listener`] | accepting, and backing off when descriptors run out |
 //! | [`stream`] | a connected socket and its write queue, without any callback |
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
+//! | [`datagrams`] | a socket for datagrams, with manners |
 //! | [`tls`] | TLS beneath a stream |
 //! | [`limits`] | the process's descriptor limit |
 //!
@@ -21,6 +22,7 @@
 //! may call back into it from anywhere.
 
 pub mod clock;
+pub mod datagrams;
 pub mod host;
 pub mod limits;
 pub mod listener;

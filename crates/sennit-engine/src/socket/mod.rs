@@ -1,6 +1,7 @@
 //! The socket calls: each a thin, safe function around one system call.
 
 mod address;
+pub mod datagram;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
