@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import measure
+import streams
 from measure import MeasuringError, Server
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ FIGURES = {
         instructions,
     )
 }
+FIGURES |= streams.FIGURES
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
@@ -180,7 +181,12 @@ impl Callback {
                 ffi::PyErr_Clear();
                 return self.schedule(waiter);
             }
-            let result = self.function.call(&[waiter.0.as_ptr()]);
+            let argument = if is_wake_up(self.function.as_ptr()) {
+                globals().stream.finished.as_ptr()
+            } else {
+                waiter.0.as_ptr()
+            };
+            let result = self.function.call(&[argument]);
             ffi::PyContext_Exit(context);
             result.map(drop)
         }
@@ -204,6 +210,44 @@ impl Callback {
             ))
             .map(drop)
         }
+    }
+}
+
+/// The C function of a task's wake-up, once one was seen.
+static WAKE_UP: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a callback is a task's wake-up. That only wants to know whether the future it is given has failed, and a
+/// finished one of asyncio's own it asks without the detour through Python that costs more than
+/// all else here.
+#[inline]
+fn is_wake_up(function: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object, whose type is checked before its layout is used; GIL.
+    unsafe {
+        if ffi::PyCFunction_CheckExact(function) == 0 {
+            return false;
+        }
+        let Some(native) = ffi::PyCFunction_GetFunction(function) else { return false };
+        native as usize == WAKE_UP.load(Ordering::Relaxed)
+            || is_first_wake_up(function, native as usize)
+    }
+}
+
+#[cold]
+unsafe fn is_first_wake_up(function: *mut ffi::PyObject, native: usize) -> bool {
+    // SAFETY: the caller vouches for a live builtin; GIL.
+    unsafe {
+        let task = ffi::PyCFunction_GetSelf(function);
+        let task_type = globals().asyncio.task_type.as_ptr().cast();
+        if task.is_null() || ffi::PyObject_TypeCheck(task, task_type) == 0 {
+            return false;
+        }
+        let is_it = Object::from_borrowed(function).attribute(c"__name__").is_ok_and(|name| {
+            ffi::PyUnicode_CompareWithASCIIString(name.as_ptr(), c"task_wakeup".as_ptr()) == 0
+        });
+        if is_it {
+            WAKE_UP.store(native, Ordering::Relaxed);
+        }
+        is_it
     }
 }
 
