@@ -59,7 +59,8 @@ struct Fields {
     message: Option<Object>,
 }
 
-/// A waiter. The first two fields are read and written by asyncio where they lie.
+/// A waiter. The first two fields are read and written by asyncio where they lie. There is no `get_loop`: asyncio
+/// takes `_loop` then, which costs no call.
 #[repr(C)]
 struct WaiterObject {
     head: Head,
@@ -366,11 +367,6 @@ fn outcome(this: &WaiterObject) -> Outcome<Object> {
 no_arguments!(result, WaiterObject, |this| outcome(this));
 no_arguments!(exception, WaiterObject, |this| outcome(this));
 
-no_arguments!(get_loop, WaiterObject, |this| {
-    // SAFETY: a live object; GIL.
-    Ok(unsafe { Object::from_borrowed(event_loop(this.head.get())) })
-});
-
 unsafe extern "C" fn itself(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: a live object; GIL.
     guard(|| Ok(unsafe { Object::from_borrowed(this) }))
@@ -493,7 +489,6 @@ pub fn make_type() -> Outcome<Object> {
             row!(noargs c"done", done, c"Whether the wait has ended."),
             row!(noargs c"exception", exception, c"None, once the wait has ended."),
             row!(noargs c"result", result, c"None, once the wait has ended."),
-            row!(noargs c"get_loop", get_loop, c"The loop in which it ends."),
             row!(noargs c"_make_cancelled_error", make_cancelled_error,
                 c"The error that a cancelled one raises."),
         ])
