@@ -1,4 +1,4 @@
-"""The figures of streams and frames: `streams`, `lines`, and what one message of each costs in instructions."""
+"""The figures of streams and frames: CPU and instructions for one message of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Rows = dict[str, list[dict[str, Any]]]
 
 SERVERS = measure.HERE / "servers"
-# Each kind of load with the C program that does the same work, and the servers that are measured against it.
+# Each kind of load: the C program that does the same work, and the servers beside it.
 KINDS: dict[str, tuple[str, dict[str, list[Any]]]] = {
     "echo": (
         "echo",

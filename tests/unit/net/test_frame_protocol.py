@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import sennit
 from sennit.errors import ClosedError, ConfigError, LocalProtocolError, RemoteProtocolError
 from sennit.net.framing import FixedSize, FrameProtocol, LengthPrefixed, Lines
 from sennit.net.stream import Stream
@@ -234,8 +235,6 @@ def test_data_within_data(fake):
 
 
 def test_an_error_of_the_program_ends_the_connection(connect):
-    import sennit
-
     class Broken(FrameProtocol):
         framing = Lines()
 
@@ -266,8 +265,6 @@ def test_an_error_of_the_program_ends_the_connection(connect):
 
 
 def test_a_connection_made_without_super(connect):
-    import sennit
-
     class Short(Recorder):
         def connection_made(self, transport):
             self.heard.append("made")
