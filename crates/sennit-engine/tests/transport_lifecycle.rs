@@ -338,7 +338,7 @@ fn check_story(seed: u64, story: &[Heard]) {
             Heard::Pause => assert!(!std::mem::replace(&mut paused, true), "seed {seed}"),
             Heard::Resume => assert!(std::mem::replace(&mut paused, false), "seed {seed}"),
             Heard::Lost(_) => assert!(last, "seed {seed}: {story:?}"),
-            Heard::Abandoned => panic!("seed {seed}: {story:?}"),
+            Heard::Deadline(_) | Heard::Abandoned => panic!("seed {seed}: {story:?}"),
         }
     }
     assert!(matches!(story.last(), Some(Heard::Lost(_))), "seed {seed}: {story:?}");

@@ -236,13 +236,7 @@ class Stream:
     read_timeout: float | None
     write_timeout: float | None
     max_buffered: int
-    def __init__(
-        self,
-        *,
-        read_timeout: float | None = None,
-        write_timeout: float | None = None,
-        max_buffered: int = 65536,
-    ) -> None: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def buffered(self) -> int: ...
     @property
@@ -286,6 +280,7 @@ class StreamFrames:
 
 @disjoint_base
 class FrameProtocol:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def buffered(self) -> int: ...
     @property
