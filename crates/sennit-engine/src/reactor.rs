@@ -23,7 +23,7 @@ use std::time::Duration;
 use crossbeam_queue::SegQueue;
 
 use crate::clock::{Clock, MILLISECOND, Nanos};
-use crate::host::{Host, Source};
+use crate::host::{Host, Idle, Source};
 use crate::poller::{Event, Interest, Poller, Readiness};
 use crate::sources::{Sources, Token};
 use crate::timer::{TimerHeap, Wheel};
@@ -427,6 +427,36 @@ impl<H: Host> Reactor<H> {
             self.host.unpark();
             return count;
         }
+        if !self.clock.passes() {
+            return self.wait_by_hand(events, timeout);
+        }
+        self.sleep(events, timeout)
+    }
+
+    /// Under a clock that does not pass by itself: what is ready comes first, then the host says
+    /// what happens to the time.
+    #[cold]
+    fn wait_by_hand(
+        &self,
+        events: &mut <H::Poller as Poller>::Buffer,
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        let count = self.poller.wait(events, Some(Duration::ZERO))?;
+        if count > 0 {
+            return Ok(count);
+        }
+        let due = timeout.map(|time| self.clock.now().saturating_add(time.as_nanos() as Nanos));
+        match self.host.idle(self, due) {
+            Idle::Look => Ok(0),
+            Idle::Sleep(time) => self.sleep(events, time),
+        }
+    }
+
+    fn sleep(
+        &self,
+        events: &mut <H::Poller as Poller>::Buffer,
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
         if !self.waker.fall_asleep() {
             self.waker.wake_up();
             return self.poller.wait(events, Some(Duration::ZERO));

@@ -66,6 +66,9 @@ names!(
     set_exception,
     _drained,
     _exhausted,
+    _idle,
+    _open_stream,
+    _manual_clock,
 );
 
 /// Everything that was looked up.

@@ -17,6 +17,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod simulation;
 mod transport;
 
 use std::ffi::c_void;
