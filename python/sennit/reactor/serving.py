@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
-import errno
 import os
 import socket
-import stat
 from asyncio import trsock
 from typing import TYPE_CHECKING, Any
 
 from sennit._native import core
+from sennit.reactor.binding import bind_all, bind_path
 from sennit.reactor.later import refuse
 from sennit.reactor.names import Names
 
@@ -165,6 +163,10 @@ class Server(asyncio.AbstractServer):
 class Serving(Names):
     """`create_server` and `create_unix_server`."""
 
+    # A simulated network has its own.
+    _bind_all = staticmethod(bind_all)
+    _bind_path = staticmethod(bind_path)
+
     async def create_server(  # type: ignore[override]  # noqa: PLR0913 - asyncio's signature
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -219,7 +221,9 @@ class Serving(Names):
             for name in hosts:
                 addresses = await self._addresses(name, port, family=family, proto=0, flags=flags)
                 found.update(dict.fromkeys(addresses))
-            sockets = _bind_all(list(found), reuse_address=reuse_address, reuse_port=reuse_port)
+            sockets = self._bind_all(
+                list(found), reuse_address=reuse_address, reuse_port=reuse_port
+            )
         for listening in sockets:
             _prepare(listening, keep_alive=keep_alive)
         return await self._serve(sockets, protocol_factory, backlog, start_serving)
@@ -265,7 +269,7 @@ class Serving(Names):
         elif path is None:
             raise ValueError("path was not specified, and no sock specified")
         else:
-            sock = _bind_path(os.fspath(path))
+            sock = self._bind_path(os.fspath(path))
         sock.setblocking(False)
         return await self._serve([sock], protocol_factory, backlog, start_serving)
 
@@ -283,7 +287,7 @@ class Serving(Names):
         return server
 
 
-async def listening_sockets(reactor: Names, host: str | None, port: int) -> list[socket.socket]:
+async def listening_sockets(reactor: Serving, host: str | None, port: int) -> list[socket.socket]:
     """Bound sockets for every address of a host, ready to listen; None is every interface.
 
     Raises:
@@ -293,7 +297,7 @@ async def listening_sockets(reactor: Names, host: str | None, port: int) -> list
         host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
     )
     unique = list(dict.fromkeys(addresses))
-    sockets = _bind_all(unique, reuse_address=True, reuse_port=None)
+    sockets = reactor._bind_all(unique, reuse_address=True, reuse_port=None)  # noqa: SLF001
     for sock in sockets:
         _prepare(sock, keep_alive=None)
     return sockets
@@ -321,51 +325,6 @@ def _prepare(sock: socket.socket, *, keep_alive: bool | None) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _bind_all(
-    addresses: list[AddressInfo], *, reuse_address: bool | None, reuse_port: bool | None
-) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    with contextlib.ExitStack() as stack:
-        for family, kind, proto, _, address in addresses:
-            try:
-                sock = socket.socket(family, kind, proto)
-            except OSError:
-                # The kernel does not know the family; another address may do.
-                continue
-            stack.callback(sock.close)
-            if reuse_address or reuse_address is None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                # IPv4 has a socket of its own, on the same port.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if _bind(sock, address, sockets):
-                sockets.append(sock)
-            else:
-                sock.close()
-        if not sockets:
-            raise OSError(errno.EADDRNOTAVAIL, f"none of {addresses!r} can be bound here")
-        stack.pop_all()
-    return sockets
-
-
-def _bind(sock: socket.socket, address: Any, others: list[socket.socket]) -> bool:
-    if address[1] == 0 and others:
-        # "Any free port" means one port for all addresses.
-        address = (address[0], others[0].getsockname()[1], *address[2:])
-    try:
-        sock.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            return False
-        raise OSError(
-            error.errno,
-            f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}",
-        ) from error
-    return True
-
-
 def _listen(sock: socket.socket, backlog: int) -> None:
     try:
         sock.listen(backlog)
@@ -374,23 +333,3 @@ def _listen(sock: socket.socket, backlog: int) -> None:
         reason = str(error.strerror).lower()
         message = f"error while attempting to listen on address {sock.getsockname()!r}: {reason}"
         raise OSError(error.errno, message) from error
-
-
-def _bind_path(path: str | bytes) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path[:1] not in {"", "\0", b"", b"\0"}:
-            # Left behind by a server that is gone, or a mistake: only sockets are removed.
-            with contextlib.suppress(FileNotFoundError):
-                if stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - str and bytes alike
-                    os.remove(path)  # noqa: PTH107 - as above
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from error
-        raise
-    except BaseException:
-        sock.close()
-        raise
-    return sock
