@@ -1,0 +1,1 @@
+"""Endpoints: listeners, connections and what goes over them."""
