@@ -65,7 +65,7 @@ pub trait Host: Sized + 'static {
     fn polled(&self, _reactor: &Reactor<Self>) {}
 
     /// Under a clock that does not pass by itself: nothing is ready, and nothing is due before a
-    /// time; `None`: nothing is scheduled at all.
+    /// time; `None`: nothing is scheduled at all. Also called where [`Clock::has_spun`].
     fn idle(&self, _reactor: &Reactor<Self>, _due: Option<Nanos>) -> Idle {
         Idle::Sleep(None)
     }

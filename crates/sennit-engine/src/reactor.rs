@@ -416,6 +416,9 @@ impl<H: Host> Reactor<H> {
         events: &mut <H::Poller as Poller>::Buffer,
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
+        if !self.clock.passes() {
+            return self.wait_by_hand(events, timeout == Some(Duration::ZERO));
+        }
         if timeout == Some(Duration::ZERO) {
             let coarse = self.clock.coarse();
             if coarse.saturating_sub(self.parked_at.get()) < LET_OTHERS_IN {
@@ -427,28 +430,28 @@ impl<H: Host> Reactor<H> {
             self.host.unpark();
             return count;
         }
-        if !self.clock.passes() {
-            return self.wait_by_hand(events, timeout);
-        }
         self.sleep(events, timeout)
     }
 
     /// Under a clock that does not pass by itself: what is ready comes first, then the host says
-    /// what happens to the time.
+    /// what happens to the time. A program that spins does not stop it for ever.
     #[cold]
     fn wait_by_hand(
         &self,
         events: &mut <H::Poller as Poller>::Buffer,
-        timeout: Option<Duration>,
+        is_busy: bool,
     ) -> io::Result<usize> {
         let count = self.poller.wait(events, Some(Duration::ZERO))?;
-        if count > 0 {
+        if count > 0 || (is_busy && !self.clock.has_spun()) {
             return Ok(count);
         }
-        let due = timeout.map(|time| self.clock.now().saturating_add(time.as_nanos() as Nanos));
+        let due = self.sleep_time().map(|time| self.clock.now() + time.as_nanos() as Nanos);
+        if is_busy && due.is_none() {
+            return Ok(0);
+        }
         match self.host.idle(self, due) {
-            Idle::Look => Ok(0),
-            Idle::Sleep(time) => self.sleep(events, time),
+            Idle::Sleep(time) if !is_busy => self.sleep(events, time),
+            _ => Ok(0),
         }
     }
 

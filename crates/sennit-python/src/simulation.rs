@@ -71,6 +71,13 @@ impl Clock for LoopClock {
     fn passes(&self) -> bool {
         matches!(self, LoopClock::Monotonic(_))
     }
+
+    fn has_spun(&self) -> bool {
+        match self {
+            LoopClock::Monotonic(clock) => clock.has_spun(),
+            LoopClock::Manual(clock) => clock.has_spun(),
+        }
+    }
 }
 
 /// Asks a loop what happens to its time.

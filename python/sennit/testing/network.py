@@ -211,6 +211,8 @@ class Network:
                 self._ports.name_client(ours, route.local, route.remote)
                 self._reach_listener(ours, route)
                 return ours
+            if self._can_reach(route.source, route.destination):
+                self._listener(route)
             # What can be made out only later needs a relay.
             lines = lines or self._lines(route, Link())
             assert lines is not None
@@ -268,15 +270,22 @@ class Network:
         raise self._timed_out(route)
 
     def _reach_listener(self, sock: socket.socket, route: Route) -> None:
-        name = self._ports.find(route.destination, route.remote)
         try:
-            if name is None:
-                raise ConnectionRefusedError
-            sock.connect(name)
+            sock.connect(self._listener(route))
         except ConnectionRefusedError:
-            self._counts["refused"] += 1
-            raise _failed(errno.ECONNREFUSED, route) from None
+            # It is bound, and does not listen.
+            raise self._refused(route) from None
         self._counts["connected"] += 1
+
+    def _listener(self, route: Route) -> bytes:
+        name = self._ports.find(route.destination, route.remote)
+        if name is None:
+            raise self._refused(route)
+        return name
+
+    def _refused(self, route: Route) -> OSError:
+        self._counts["refused"] += 1
+        return _failed(errno.ECONNREFUSED, route)
 
     def _plug_in(
         self, ours: socket.socket, route: Route, lines: tuple[Line, Line]

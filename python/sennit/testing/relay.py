@@ -207,7 +207,7 @@ class Connection:
     ) -> None:
         self.client: Any = address_tuple(addresses[0])
         self.server: Any = address_tuple(addresses[1])
-        self._hosts = frozenset(hosts)
+        self._hosts = hosts
         self._cuts: set[str] = set()
         self._ended_signs = 0
         self._forget = forget

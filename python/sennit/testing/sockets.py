@@ -14,6 +14,7 @@ import errno
 import ipaddress
 import os
 import socket
+import stat
 import struct
 from typing import Any
 
@@ -203,11 +204,13 @@ def reset(sock: socket.socket) -> None:
     Linux does that where something is left unread, so a byte is put there, through the other end,
     which is in this process.
     """
-    name = sock.getsockname()
+    ours, theirs = socket.socket.getsockname(sock), socket.socket.getpeername(sock)
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
-        if int(entry) == sock.fileno():
-            continue
-        with contextlib.suppress(OSError), socket.fromfd(int(entry), socket.AF_UNIX, 1) as other:
-            if other.getpeername() == name:
-                other.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        number = int(entry)
+        with contextlib.suppress(OSError):
+            if number == sock.fileno() or not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.fromfd(number, socket.AF_UNIX, socket.SOCK_STREAM) as other:
+                if other.getpeername() == ours and other.getsockname() == theirs:
+                    other.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     sock.close()
