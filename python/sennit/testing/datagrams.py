@@ -14,8 +14,10 @@ from sennit.testing.ports import in_use
 from sennit.testing.sockets import address_tuple, family_of
 
 if TYPE_CHECKING:
+    from sennit.testing.clock import Timed
     from sennit.testing.hosts import Host
-    from sennit.testing.network import Network
+    from sennit.testing.ports import Ports
+    from sennit.testing.wires import Wires
 
 __all__ = ["DatagramTransport", "Exchange"]
 
@@ -115,9 +117,10 @@ class DatagramTransport(asyncio.DatagramTransport):
 class Exchange:
     """All datagram endpoints of a network."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self.reactor = network._reactor  # noqa: SLF001 - one room
+    def __init__(self, reactor: Timed, wires: Wires, ports: Ports) -> None:
+        self.reactor = reactor
+        self._wires = wires
+        self._ports = ports
         self._endpoints: dict[tuple[Host, _Where], DatagramTransport] = {}
         self._lines: dict[tuple[Host, Host, Link], Line] = {}
 
@@ -129,8 +132,7 @@ class Exchange:
         Raises:
             OSError: The address is in use, or is not this host's.
         """
-        network = self._network
-        hosts, ports = network._hosts, network._ports  # noqa: SLF001 - one room
+        hosts, ports = self._wires.hosts, self._ports
         if local is None:
             host = hosts.current()
             destination = None if remote is None else hosts.owner(remote[0])
@@ -163,13 +165,13 @@ class Exchange:
 
     def send(self, sender: DatagramTransport, data: bytes, target: _Where) -> None:
         """Put a datagram on its way."""
-        network, counts = self._network, self._network._counts  # noqa: SLF001 - one room
+        counts = self._wires.counts
         counts["datagrams"] += 1
         family = family_of(target)
         if is_unspecified(target[0]):
             target = (LOOPBACK[family], target[1])
         loops = target[0] == LOOPBACK[family]
-        destination = sender.host if loops else network._hosts.owner(target[0])  # noqa: SLF001
+        destination = sender.host if loops else self._wires.hosts.owner(target[0])
         source = sender.local
         if is_unspecified(source[0]):
             own = target[0] if destination is sender.host else sender.host.address(family)
@@ -184,10 +186,10 @@ class Exchange:
             self.reactor.call_at(time / SECOND, self._arrive, *arguments)
 
     def _line(self, source: Host, destination: Host) -> Line:
-        link = self._network._link_between(source, destination) or Link()  # noqa: SLF001
+        link = self._wires.between(source, destination) or Link()
         key = (source, destination, link)
         if key not in self._lines:
-            seed = f"{self._network._seed}/{source.name}>{destination.name}"  # noqa: SLF001
+            seed = f"{self._wires.seed}/{source.name}>{destination.name}"
             self._lines[key] = Line(link, seed)
         return self._lines[key]
 
@@ -199,9 +201,8 @@ class Exchange:
         source: _Where,
         target: _Where,
     ) -> None:
-        network = self._network
-        if not network._can_reach(sender.host, destination):  # noqa: SLF001 - one room
-            network._counts["datagrams_lost"] += 1  # noqa: SLF001
+        if not self._wires.can_reach(sender.host, destination):
+            self._wires.counts["datagrams_lost"] += 1
             return
         receiver = self._find(destination, target)
         if receiver is not None:

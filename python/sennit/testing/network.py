@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
 import errno
 import itertools
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from sennit.testing.clock import SECOND
 from sennit.testing.datagrams import Exchange
-from sennit.testing.hosts import LOOPBACK, Hosts, is_unspecified, normal
+from sennit.testing.hosts import LOOPBACK, is_unspecified, normal
 from sennit.testing.link import Line, Link
 from sennit.testing.ports import Ports
 from sennit.testing.relay import Connection
 from sennit.testing.sockets import Address, Socket, address_tuple, family_of, reset
+from sennit.testing.wires import Wires
 
 if TYPE_CHECKING:
     import contextlib
@@ -51,18 +51,14 @@ class Network:
 
     def __init__(self, reactor: Timed, seed: int, link: Link | None) -> None:
         self._reactor = reactor
-        self._seed = seed
-        self._link = link
-        self._links: dict[tuple[Host, Host], Link] = {}
-        self._hosts = Hosts()
+        self._wires = Wires(seed, link)
+        self._hosts = self._wires.hosts
         self._ports = Ports(self._hosts)
+        self._counts = self._wires.counts
+        self._exchange = Exchange(reactor, self._wires, self._ports)
         self._numbers = itertools.count(1)
         self._live: dict[Connection, None] = {}
         self._openings: set[asyncio.Task[None]] = set()
-        self._walls: set[frozenset[Host]] = set()
-        self._isolated: set[Host] = set()
-        self._counts: collections.Counter[str] = collections.Counter()
-        self._exchange = Exchange(self)
 
     # -- what a program says of it -----------------------------------------------------------------
 
@@ -103,7 +99,7 @@ class Network:
         Raises:
             ConfigError: A name is no host's.
         """
-        self._links[self._hosts.named(source), self._hosts.named(destination)] = link
+        self._wires.set(link, source, destination)
 
     def partition(self, one: str, other: str | None = None) -> None:
         """Let nothing through between two hosts, or between one and all others.
@@ -114,17 +110,13 @@ class Network:
         Raises:
             ConfigError: A name is no host's.
         """
-        if other is None:
-            self._isolated.add(self._hosts.named(one))
-        else:
-            self._walls.add(frozenset((self._hosts.named(one), self._hosts.named(other))))
+        self._wires.cut(one, other)
         for connection in list(self._live):
             self._mind_walls(connection)
 
     def heal(self) -> None:
         """Undo every `partition`."""
-        self._walls.clear()
-        self._isolated.clear()
+        self._wires.heal()
         for connection in list(self._live):
             self._mind_walls(connection)
 
@@ -207,11 +199,11 @@ class Network:
         try:
             ours.setblocking(False)
             lines = self._lines(route, None)
-            if lines is None and self._can_reach(route.source, route.destination):
+            if lines is None and self._wires.can_reach(route.source, route.destination):
                 self._ports.name_client(ours, route.local, route.remote)
                 self._reach_listener(ours, route)
                 return ours
-            if self._can_reach(route.source, route.destination):
+            if self._wires.can_reach(route.source, route.destination):
                 self._listener(route)
             # What can be made out only later needs a relay.
             lines = lines or self._lines(route, Link())
@@ -270,8 +262,9 @@ class Network:
         raise self._timed_out(route)
 
     def _reach_listener(self, sock: socket.socket, route: Route) -> None:
+        name = self._listener(route)
         try:
-            sock.connect(self._listener(route))
+            sock.connect(name)
         except ConnectionRefusedError:
             # It is bound, and does not listen.
             raise self._refused(route) from None
@@ -318,34 +311,24 @@ class Network:
         return Route(source, destination, ours_at, (host, address[1]))
 
     def _lines(self, route: Route, link: Link | None) -> tuple[Line, Line] | None:
-        there = link or self._link_between(route.source, route.destination)
-        back = link or self._link_between(route.destination, route.source)
+        there = link or self._wires.between(route.source, route.destination)
+        back = link or self._wires.between(route.destination, route.source)
         if there is None and back is None:
             return None
         number = next(self._numbers)
         return (
-            Line(there or Link(), f"{self._seed}/{number}/there"),
-            Line(back or Link(), f"{self._seed}/{number}/back"),
+            Line(there or Link(), f"{self._wires.seed}/{number}/there"),
+            Line(back or Link(), f"{self._wires.seed}/{number}/back"),
         )
-
-    def _link_between(self, source: Host, destination: Host) -> Link | None:
-        return self._links.get((source, destination), self._link)
 
     # -- faults ------------------------------------------------------------------------------------
 
-    def _can_reach(self, source: Host, destination: Host) -> bool:
-        if source is destination:
-            return True
-        if source in self._isolated or destination in self._isolated:
-            return False
-        return frozenset((source, destination)) not in self._walls
-
     async def _pass_walls(self, route: Route) -> None:
         for wait in _RETRIES:
-            if self._can_reach(route.source, route.destination):
+            if self._wires.can_reach(route.source, route.destination):
                 return
             await asyncio.sleep(wait)
-        if not self._can_reach(route.source, route.destination):
+        if not self._wires.can_reach(route.source, route.destination):
             raise self._timed_out(route)
 
     def _timed_out(self, route: Route) -> OSError:
@@ -353,7 +336,7 @@ class Network:
         return _failed(errno.ETIMEDOUT, route)
 
     def _mind_walls(self, connection: Connection) -> None:
-        if self._can_reach(*connection._hosts):  # noqa: SLF001 - one room
+        if self._wires.can_reach(*connection._hosts):  # noqa: SLF001 - one room
             connection._plug("wall")  # noqa: SLF001
         else:
             connection._pull("wall")  # noqa: SLF001
