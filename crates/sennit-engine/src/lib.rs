@@ -37,8 +37,8 @@ pub mod transport;
 pub mod waker;
 pub mod watcher;
 
-pub use clock::{Clock, MonotonicClock, Nanos};
-pub use host::{Host, Source};
+pub use clock::{Clock, ManualClock, MonotonicClock, Nanos};
+pub use host::{Host, Idle, Source};
 pub use poller::{EpollPoller, Interest, Poller, Readiness};
 pub use reactor::Reactor;
 pub use sources::Token;

@@ -72,6 +72,9 @@ names!(
     max_size,
     frame_received,
     frame_error,
+    _idle,
+    _open_stream,
+    _manual_clock,
 );
 
 /// Everything that was looked up.

@@ -19,6 +19,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod simulation;
 mod stream;
 mod tls;
 mod transport;

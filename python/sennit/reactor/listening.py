@@ -10,7 +10,8 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sennit.reactor.names import AddressInfo, Names
+    from sennit.reactor.names import AddressInfo
+    from sennit.reactor.serving import Serving
 
 __all__ = [
     "FULL_BACKLOG",
@@ -27,7 +28,7 @@ FULL_BACKLOG = 65_535
 100 makes a burst of more connections than that wait a second for the next try."""
 
 
-async def listening_sockets(reactor: Names, host: str | None, port: int) -> list[socket.socket]:
+async def listening_sockets(reactor: Serving, host: str | None, port: int) -> list[socket.socket]:
     """Bound sockets for every address of a host, ready to listen; None is every interface.
 
     Raises:
@@ -37,7 +38,7 @@ async def listening_sockets(reactor: Names, host: str | None, port: int) -> list
         host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
     )
     unique = list(dict.fromkeys(addresses))
-    sockets = bind_all(unique, reuse_address=True, reuse_port=None)
+    sockets = reactor._bind_all(unique, reuse_address=True, reuse_port=None)  # noqa: SLF001
     for sock in sockets:
         prepare(sock, keep_alive=None)
     return sockets

@@ -66,6 +66,15 @@ pub fn start_connect(socket: RawFd, address: &SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// A stream socket that is being connected, or is connected already: writability tells. Small
+/// writes are sent at once.
+pub fn start_stream(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = open_stream(address)?;
+    set_no_delay(socket.as_raw_fd())?;
+    start_connect(socket.as_raw_fd(), address)?;
+    Ok(socket)
+}
+
 /// Binds a TCP socket and listens on it. An address still in TIME_WAIT may be reused.
 pub fn listen(address: &SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     let socket = open_stream(address)?;
