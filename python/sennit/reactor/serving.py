@@ -329,3 +329,18 @@ class Serving(Names):
                 raise
             await asyncio.sleep(0)
         return server
+
+    async def _listening_sockets(self, host: str | None, port: int) -> list[socket.socket]:
+        """Bound sockets for every address of a host, ready to listen; None is every interface.
+
+        Raises:
+            OSError: No address could be found or bound.
+        """
+        addresses = await self._addresses(
+            host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
+        )
+        unique = list(dict.fromkeys(addresses))
+        sockets = self._bind_all(unique, reuse_address=True, reuse_port=None)
+        for sock in sockets:
+            prepare(sock, keep_alive=None)
+        return sockets
