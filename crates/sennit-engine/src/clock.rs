@@ -36,6 +36,7 @@ pub trait Clock {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct MonotonicClock;
 
+#[inline]
 fn read(clock: libc::clockid_t) -> Nanos {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec and outlives the call; the clock ids exist on Linux.
@@ -44,10 +45,12 @@ fn read(clock: libc::clockid_t) -> Nanos {
 }
 
 impl Clock for MonotonicClock {
+    #[inline]
     fn now(&self) -> Nanos {
         read(libc::CLOCK_MONOTONIC)
     }
 
+    #[inline]
     fn coarse(&self) -> Nanos {
         read(libc::CLOCK_MONOTONIC_COARSE)
     }

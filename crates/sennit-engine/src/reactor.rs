@@ -398,6 +398,7 @@ impl<H: Host> Reactor<H> {
             && self.clock.coarse() <= self.polled_at.get()
     }
 
+    #[inline(always)] // as `sleep`
     fn sleep_time(&self) -> Option<Duration> {
         let timer = self.timers.borrow().next_due();
         let deadline = self.wheel.borrow().next_due();
@@ -436,6 +437,7 @@ impl<H: Host> Reactor<H> {
     /// Under a clock that does not pass by itself: what is ready comes first, then the host says
     /// what happens to the time. A program that spins does not stop it for ever.
     #[cold]
+    #[inline(never)]
     fn wait_by_hand(
         &self,
         events: &mut <H::Poller as Poller>::Buffer,
@@ -455,6 +457,7 @@ impl<H: Host> Reactor<H> {
         }
     }
 
+    #[inline(always)] // the second caller, which is cold, must not cost the first one a call
     fn sleep(
         &self,
         events: &mut <H::Poller as Poller>::Buffer,
