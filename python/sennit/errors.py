@@ -3,8 +3,10 @@
     SennitError
     ├── LocalProtocolError (also ValueError)       you: what you wanted to send is not allowed
     ├── RemoteProtocolError                        the peer: what it has sent is not allowed
+    │   └── CertificateError                       the peer: it is not who it should be
     ├── ClosedError                                you: it was closed before
     ├── ConnectionLostError (also ConnectionError) the network: the connection is gone
+    │   └── IncompleteReadError (also EOFError)    the peer: it has ended before all was there
     ├── ConnectError (also ConnectionError)        the network: there never was a connection
     ├── DeadlineError (also TimeoutError)          nobody: it took longer than was allowed
     ├── BusyError                                  you: it does something else already
@@ -16,13 +18,22 @@ A builtin that a program would catch anyway is a base too. Cancellation is
 `asyncio.CancelledError`, as everywhere.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 __all__ = [
     "BusyError",
+    "CertificateError",
     "ClosedError",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
     "DeadlineError",
+    "IncompleteReadError",
     "InternalError",
     "LocalProtocolError",
     "OverloadedError",
@@ -53,12 +64,38 @@ class RemoteProtocolError(SennitError):
         self.hint = hint
 
 
+class CertificateError(RemoteProtocolError):
+    """The peer's certificate is not to be trusted.
+
+    It has expired, is for another name, is signed by nobody that is known, or there is none where
+    one is required.
+    """
+
+
 class ClosedError(SennitError):
     """The object was closed by this program before."""
 
 
 class ConnectionLostError(SennitError, ConnectionError):
     """The connection was there and is gone."""
+
+
+class IncompleteReadError(ConnectionLostError, EOFError):
+    """The peer has ended the stream before everything that was asked for had come.
+
+    Attributes:
+        partial: What had come, in bytes.
+        expected: How many bytes were asked for; `None` where a separator was.
+    """
+
+    def __init__(self, partial: bytes, expected: int | None) -> None:
+        wanted = "a separator" if expected is None else f"{expected:,} bytes"
+        super().__init__(f"stream ended after {len(partial):,} bytes, before {wanted} had come")
+        self.partial = partial
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type[Self], tuple[bytes, int | None]]:
+        return type(self), (self.partial, self.expected)
 
 
 class ConnectError(SennitError, ConnectionError):

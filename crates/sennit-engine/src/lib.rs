@@ -14,6 +14,7 @@
 //! | [`listener`] | accepting, and backing off when descriptors run out |
 //! | [`stream`] | a connected socket and its write queue, without any callback |
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
+//! | [`tls`] | TLS beneath a stream |
 //! | [`limits`] | the process's descriptor limit |
 //!
 //! The engine knows no Python. No borrow of its state is held while it calls its host, so a host
@@ -29,6 +30,7 @@ pub mod socket;
 pub mod sources;
 pub mod stream;
 pub mod timer;
+pub mod tls;
 pub mod transport;
 pub mod waker;
 pub mod watcher;

@@ -4,12 +4,17 @@
 //! - A read that comes up short has drained the socket, unless the peer has closed.
 //! - Bytes leave in the order in which they were queued, with as few calls as the kernel allows.
 //! - After a failed write the stream takes nothing more; the owner closes it.
+//! - With TLS beneath, the same verbs speak of plaintext; what is queued before the handshake is
+//!   done waits for it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use crate::clock::Nanos;
 use crate::socket;
+use crate::tls::secure::{Outcome, SEAL_SIZE, Secure};
+use crate::tls::{Details, Fault, Session};
 
 /// Pieces handed to the kernel in one call; its own limit is 1024.
 const MAX_PIECES: usize = 64;
@@ -17,12 +22,19 @@ const MAX_PIECES: usize = 64;
 /// What a read has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// So many bytes.
-    Data(usize),
+    /// Bytes have come.
+    Data {
+        /// How many.
+        count: usize,
+        /// Whether that was all that is there now.
+        drained: bool,
+    },
     /// The peer has sent all that it will send.
     End,
     /// Nothing is there now.
     Blocked,
+    /// The TLS handshake is done; what came behind it is there for the next read.
+    Secured,
 }
 
 /// What a flush has reached.
@@ -60,12 +72,13 @@ pub struct Stream<B> {
     /// Bytes of the first piece that are sent already.
     sent: usize,
     queued: usize,
+    secure: Option<Box<Secure>>,
 }
 
 impl<B: AsRef<[u8]>> Stream<B> {
     /// Takes over a connected, non-blocking socket.
     pub fn new(socket: OwnedFd) -> Self {
-        Stream { socket, queue: VecDeque::new(), sent: 0, queued: 0 }
+        Stream { socket, queue: VecDeque::new(), sent: 0, queued: 0, secure: None }
     }
 
     /// The socket's descriptor.
@@ -74,19 +87,70 @@ impl<B: AsRef<[u8]>> Stream<B> {
     }
 
     /// Bytes that wait to be sent.
+    #[inline]
     pub fn queued(&self) -> usize {
-        self.queued
+        self.queued + self.secure.as_ref().map_or(0, |secure| secure.queued())
+    }
+
+    /// Speaks TLS from here on. What is queued already leaves in the clear before it.
+    pub fn start_tls(&mut self, session: Box<dyn Session>, timeout: Nanos) -> io::Result<()> {
+        let mut before = Vec::new();
+        while let Some(first) = self.queue.pop_front() {
+            before.extend_from_slice(&first.as_ref()[std::mem::take(&mut self.sent)..]);
+        }
+        self.queued = 0;
+        self.secure = Some(Box::new(Secure::new(session, timeout, before)?));
+        Ok(())
+    }
+
+    /// The time of a handshake begins; when it must be done.
+    pub fn begin_handshake(&mut self, now: Nanos) -> Option<Nanos> {
+        self.secure.as_mut().and_then(|secure| secure.begin_handshake(now))
+    }
+
+    /// What is wrong if a handshake is not done by now.
+    pub fn late_by(&self, now: Nanos) -> Option<Fault> {
+        self.secure.as_ref().and_then(|secure| secure.late_by(now))
+    }
+
+    /// Whether TLS is spoken.
+    pub fn has_tls(&self) -> bool {
+        self.secure.is_some()
+    }
+
+    /// Whether what is written can leave: TLS is not spoken, or its handshake is done.
+    pub fn is_open(&self) -> bool {
+        self.secure.as_ref().is_none_or(|secure| secure.is_open())
+    }
+
+    /// What TLS has agreed upon; `None` without it.
+    pub fn tls_details(&self) -> Option<Details> {
+        self.secure.as_ref().map(|secure| secure.details())
     }
 
     /// Reads once.
     #[inline]
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        if self.secure.is_some() {
+            return self.receive_secure(buffer);
+        }
         match socket::receive(self.descriptor(), buffer) {
             Ok(0) => Ok(Received::End),
-            Ok(count) => Ok(Received::Data(count)),
+            Ok(count) => Ok(Received::Data { count, drained: count < buffer.len() }),
             Err(error) if socket::would_block(&error) => Ok(Received::Blocked),
             Err(error) => Err(error),
         }
+    }
+
+    fn receive_secure(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let descriptor = self.descriptor();
+        let Some(secure) = self.secure.as_mut() else { return Ok(Received::Blocked) };
+        Ok(match secure.receive(descriptor, buffer)? {
+            Outcome::Data(count, drained) => Received::Data { count, drained },
+            Outcome::End => Received::End,
+            Outcome::Blocked => Received::Blocked,
+            Outcome::Secured => Received::Secured,
+        })
     }
 
     /// Queues a piece; empty ones are passed over.
@@ -100,6 +164,10 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Sends bytes that stay the caller's, and queues a copy of what the kernel does not take.
     pub fn send_or_queue(&mut self, bytes: &[u8]) -> io::Result<Flushed> {
+        if self.secure.is_some() {
+            self.push(Chunk::Owned(bytes.to_vec()));
+            return self.flush();
+        }
         let sent = if self.queue.is_empty() { self.send_once(bytes)? } else { 0 };
         if sent == bytes.len() {
             return Ok(Flushed::All);
@@ -117,6 +185,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Sends what is queued until it is gone or the kernel is full.
     pub fn flush(&mut self) -> io::Result<Flushed> {
+        if self.secure.is_some() {
+            return self.flush_secure();
+        }
         while let Some(first) = self.queue.front() {
             let result = if self.queue.len() == 1 {
                 socket::send(self.descriptor(), &first.as_ref()[self.sent..])
@@ -134,6 +205,50 @@ impl<B: AsRef<[u8]>> Stream<B> {
             self.queue = VecDeque::new();
         }
         Ok(Flushed::All)
+    }
+
+    fn flush_secure(&mut self) -> io::Result<Flushed> {
+        let descriptor = self.descriptor();
+        loop {
+            let Some(secure) = self.secure.as_mut() else { return Ok(Flushed::All) };
+            if !secure.send(descriptor)? {
+                return Ok(Flushed::Blocked);
+            }
+            if self.queue.is_empty() {
+                return Ok(Flushed::All);
+            }
+            if !secure.is_open() {
+                return Ok(Flushed::Blocked);
+            }
+            self.seal_some()?;
+        }
+    }
+
+    /// Encrypts what the kernel may take next; small pieces share a record.
+    fn seal_some(&mut self) -> io::Result<()> {
+        let (Some(secure), Some(first)) = (self.secure.as_mut(), self.queue.front()) else {
+            return Ok(());
+        };
+        let first = &first.as_ref()[self.sent..];
+        if self.queue.len() == 1 || first.len() >= SEAL_SIZE {
+            let count = first.len().min(SEAL_SIZE);
+            secure.seal(&first[..count])?;
+            self.drop_sent(count);
+            return Ok(());
+        }
+        let mut gathered = Vec::with_capacity(self.queued.min(SEAL_SIZE));
+        let mut skip = self.sent;
+        for chunk in &self.queue {
+            let piece = &chunk.as_ref()[std::mem::take(&mut skip)..];
+            let room = SEAL_SIZE - gathered.len();
+            gathered.extend_from_slice(&piece[..piece.len().min(room)]);
+            if gathered.len() == SEAL_SIZE {
+                break;
+            }
+        }
+        secure.seal(&gathered)?;
+        self.drop_sent(gathered.len());
+        Ok(())
     }
 
     fn send_pieces(&self) -> io::Result<usize> {
@@ -169,9 +284,27 @@ impl<B: AsRef<[u8]>> Stream<B> {
         std::mem::take(&mut self.queue)
     }
 
+    /// Whether a flush may say that no more will come: TLS has its own word for that, which has
+    /// to be sent.
+    pub fn end(&mut self) -> io::Result<()> {
+        match self.secure.as_mut() {
+            Some(secure) => secure.end(),
+            None => Ok(()),
+        }
+    }
+
     /// Tells the peer that no more bytes will come.
     pub fn shutdown_write(&self) -> io::Result<()> {
         socket::shutdown_write(self.descriptor())
+    }
+
+    /// Throws away what has come and nobody will read. Closing a socket with unread bytes resets
+    /// the connection, and that may take away what the peer has not read yet; behind a TLS
+    /// handshake there nearly always are some (session tickets).
+    pub fn discard_input(&self) {
+        if self.secure.is_some() {
+            socket::discard_input(self.descriptor());
+        }
     }
 
     /// Gives the socket to somebody else.

@@ -6,6 +6,8 @@
 //! - What was written before [`Transport::close`] is sent; [`Transport::abort`] drops it.
 //! - All writes made while the connection is dispatched leave with one call at its end; writes
 //!   made elsewhere leave at the end of the turn.
+//! - With TLS the protocol hears nothing between [`Transport::start_tls`] and `secured`, which
+//!   comes exactly once unless `connection_lost` does.
 //! - `pause_writing` when more than the high-water mark waits, `resume_writing` when no more than
 //!   the low-water mark does; never two of the same in a row.
 //!
@@ -15,78 +17,29 @@
 //! | Open, Draining | Lost | nothing is left to send; `abort`; an error |
 //! | Lost | Closed | `connection_lost` has returned, in its own place of the ready queue |
 
+mod state;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
+use self::state::{Cork, Pressure};
+pub use self::state::{Reading, State, WriteRefused, Writing};
+use crate::clock::Nanos;
 use crate::host::{Host, Source};
 use crate::poller::{Interest, Readiness};
 use crate::reactor::Reactor;
 use crate::sources::Token;
 use crate::stream::{Chunk, Flushed, Received, Stream};
+use crate::tls::{Details, Session};
 
 /// Bytes that may wait before a protocol is told to pause; asyncio's number.
 pub const HIGH_WATER: usize = 64 * 1024;
 
-/// Where a transport is in its life; the module's page has the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Both ways.
-    Open,
-    /// Sends what is left, reads nothing.
-    Draining,
-    /// Over; the protocol has not heard yet.
-    Lost,
-    /// Over; the descriptor is closed.
-    Closed,
-}
-
-/// The reading half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// Data goes to the protocol.
-    Flowing,
-    /// The protocol wants none for now.
-    Paused,
-    /// The peer has sent all.
-    Ended,
-}
-
-/// The writing half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writing {
-    /// Takes data.
-    Flowing,
-    /// Takes no more; the end is sent after what waits.
-    Ending,
-    /// The end is sent.
-    Ended,
-}
-
-/// What the protocol was told last about its writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pressure {
-    /// `resume_writing`, or nothing yet.
-    Low,
-    /// `pause_writing`.
-    High,
-}
-
-/// Why nothing is sent right now although the socket might take it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cork {
-    Out,
-    Dispatch,
-    Turn,
-}
-
-/// A write that came too late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteRefused {
-    /// `write_eof` was called before.
-    AfterEof,
-}
+/// Bytes that are offered to the kernel when they are written, and not at the end of the dispatch
+/// or turn: more would leave the processor's cache meanwhile, and packets are full anyway.
+const OFFER_AT_ONCE: usize = 32 * 1024;
 
 /// What stands above a transport. No borrow is held during any of these calls.
 pub trait Protocol<H: Host>: Sized + 'static {
@@ -96,6 +49,9 @@ pub trait Protocol<H: Host>: Sized + 'static {
 
     /// Bytes have come.
     fn data_received(&self, reactor: &Reactor<H>, data: &[u8]);
+
+    /// The TLS handshake is done.
+    fn secured(&self, _reactor: &Reactor<H>) {}
 
     /// Whether bytes are to be read into [`Protocol::fill_buffer`]'s buffer instead.
     fn has_buffer(&self) -> bool {
@@ -120,6 +76,8 @@ pub trait Protocol<H: Host>: Sized + 'static {
     fn pause_writing(&self, reactor: &Reactor<H>);
     /// No more than the low-water mark waits.
     fn resume_writing(&self, reactor: &Reactor<H>);
+    /// A coarse deadline asked for with [`Transport::wake_at`] may have passed.
+    fn deadline(&self, _reactor: &Reactor<H>, _now: Nanos) {}
     /// The reactor was closed under a live connection: let go of everything.
     fn abandoned(&self) {}
     /// Shows the collector each value that this holds exactly once.
@@ -136,6 +94,14 @@ struct Inner<B> {
     high_water: u32,
     low_water: u32,
     error: Option<io::Error>,
+}
+
+/// A TLS handshake and its deadline.
+pub struct Handshake {
+    /// Our end.
+    pub session: Box<dyn Session>,
+    /// How long it may take.
+    pub timeout: Nanos,
 }
 
 /// One connection and its protocol.
@@ -174,6 +140,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         let Some(descriptor) = self.descriptor() else { return Ok(()) };
         let token = reactor.register(descriptor, Interest::Edge, self.clone())?;
         self.token.set(token);
+        self.mind_handshake(reactor);
         // Whatever was done to the transport before it had a token takes effect now.
         let (state, queued) = (self.state(), self.queued());
         if state == State::Lost {
@@ -183,6 +150,60 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             reactor.flush_later(token);
         }
         Ok(())
+    }
+
+    /// Speaks TLS from here on, a server's end or a client's; what was written before leaves in
+    /// the clear. A failure ends the connection.
+    pub fn start_tls(&self, reactor: &Reactor<H>, handshake: Handshake) -> io::Result<()> {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let is_open = inner.state == State::Open && inner.writing == Writing::Flowing;
+            match inner.stream.as_mut() {
+                Some(stream) if is_open && !stream.has_tls() => {
+                    stream.start_tls(handshake.session, handshake.timeout)?;
+                }
+                _ => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
+            }
+        }
+        self.mind_handshake(reactor);
+        self.cork_for_turn(reactor);
+        // The peer's first message may be here, behind what was read in the clear.
+        let readiness = Readiness::READABLE.with(Readiness::PEER_CLOSED);
+        reactor.dispatch_again(self.token.get(), readiness);
+        Ok(())
+    }
+
+    /// Sets the deadline of a handshake once the transport is registered.
+    fn mind_handshake(&self, reactor: &Reactor<H>) {
+        let token = self.token.get();
+        if token == Token::NONE {
+            return;
+        }
+        let mut inner = self.inner.borrow_mut();
+        let now = reactor.turn_time();
+        if let Some(when) = inner.stream.as_mut().and_then(|stream| stream.begin_handshake(now)) {
+            reactor.wake_source_at(when, token);
+        }
+    }
+
+    /// Whether a TLS handshake goes on.
+    pub fn is_handshaking(&self) -> bool {
+        self.inner.borrow().stream.as_ref().is_some_and(|stream| !stream.is_open())
+    }
+
+    /// What TLS has agreed upon; `None` without it.
+    pub fn tls_details(&self) -> Option<Details> {
+        self.inner.borrow().stream.as_ref().and_then(Stream::tls_details)
+    }
+
+    /// Calls [`Protocol::deadline`] at `when` or up to 10 ms later. False: nothing is registered.
+    pub fn wake_at(&self, reactor: &Reactor<H>, when: Nanos) -> bool {
+        let token = self.token.get();
+        if token == Token::NONE {
+            return false;
+        }
+        reactor.wake_source_at(when, token);
+        true
     }
 
     /// What stands above.
@@ -271,10 +292,12 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 drop(refused);
                 return Ok(());
             }
-            inner.stream.as_ref().is_some_and(|stream| stream.queued() > inner.high_water as usize)
+            let at_most = OFFER_AT_ONCE.min(inner.high_water as usize);
+            inner.stream.as_ref().is_some_and(|stream| stream.queued() > at_most)
         };
         if over {
-            // Too much to wait for the end of the turn: offer it to the kernel first.
+            // Too much to wait for the end of the turn: the kernel copies it while the processor
+            // still has it at hand, and nobody is told to pause for what it takes.
             self.flush_now(reactor);
             self.mind_high_water(reactor);
         } else {
@@ -352,8 +375,9 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             if !matches!(inner.state, State::Open | State::Draining) {
                 return;
             }
+            let is_last = inner.state == State::Draining || inner.writing == Writing::Ending;
             match inner.stream.as_mut() {
-                Some(stream) => stream.flush(),
+                Some(stream) => flush_stream(stream, is_last),
                 None => return,
             }
         };
@@ -375,6 +399,11 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 }
                 _ => None,
             };
+            if inner.state == State::Draining
+                && let Some(stream) = inner.stream.as_ref()
+            {
+                stream.discard_input();
+            }
             (inner.state, shut)
         };
         match (state, shut) {
@@ -415,48 +444,48 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
 
     fn wants_data(&self) -> bool {
         let inner = self.inner.borrow();
+        if inner.stream.as_ref().is_some_and(|stream| !stream.is_open()) {
+            // The handshake goes on whatever the protocol wants, and what it has queued with it.
+            return matches!(inner.state, State::Open | State::Draining);
+        }
         inner.state == State::Open && inner.reading == Reading::Flowing
     }
 
     fn receive_into(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        match self.inner.borrow().stream.as_ref() {
+        match self.inner.borrow_mut().stream.as_mut() {
             Some(stream) => stream.receive(buffer),
             None => Ok(Received::Blocked),
         }
     }
 
-    /// Reads once and tells the protocol. What has come, and how much could have come.
-    fn read_once(&self, reactor: &Reactor<H>) -> Option<(io::Result<Received>, usize)> {
-        if self.protocol.has_buffer() {
-            let mut room = 0;
-            let result = self.protocol.fill_buffer(reactor, &mut |buffer| {
-                room = buffer.len();
-                self.receive_into(buffer)
-            })?;
-            return Some((result, room));
+    /// Reads once and tells the protocol.
+    fn read_once(&self, reactor: &Reactor<H>) -> Option<io::Result<Received>> {
+        // In a handshake nothing comes for the protocol, so it is not asked for its buffer.
+        if self.protocol.has_buffer() && !self.is_handshaking() {
+            return self.protocol.fill_buffer(reactor, &mut |buffer| self.receive_into(buffer));
         }
         let mut scratch = reactor.take_scratch();
-        let room = scratch.len();
         let result = self.receive_into(&mut scratch);
-        if let Ok(Received::Data(count)) = result {
+        if let Ok(Received::Data { count, .. }) = result {
             self.protocol.data_received(reactor, &scratch[..count]);
         }
         reactor.return_scratch(scratch);
-        Some((result, room))
+        Some(result)
     }
 
     fn read(&self, reactor: &Reactor<H>, readiness: Readiness) {
         let peer_closed = readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
         let mut taken = 0;
         while self.wants_data() {
-            let Some((result, room)) = self.read_once(reactor) else { return };
+            let Some(result) = self.read_once(reactor) else { return };
             match result {
                 Ok(Received::Blocked) => return,
                 Ok(Received::End) => return self.end_of_stream(reactor),
                 Err(error) => return self.lose(reactor, Some(error)),
-                Ok(Received::Data(count)) => {
+                Ok(Received::Secured) => self.secured(reactor),
+                Ok(Received::Data { count, drained }) => {
                     taken += count;
-                    if count < room && !peer_closed {
+                    if drained && !peer_closed {
                         return;
                     }
                     if taken >= crate::reactor::SCRATCH_SIZE {
@@ -465,6 +494,12 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 }
             }
         }
+    }
+
+    fn secured(&self, reactor: &Reactor<H>) {
+        self.protocol.secured(reactor);
+        // What was written before could not leave; the socket itself may never have been full.
+        reactor.flush_later(self.token.get());
     }
 
     fn end_of_stream(&self, reactor: &Reactor<H>) {
@@ -516,6 +551,14 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
         drop(source);
     }
 
+    fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
+        let late = self.inner.borrow().stream.as_ref().and_then(|stream| stream.late_by(now));
+        match late {
+            Some(fault) => self.lose(reactor, Some(fault.into())),
+            None => self.protocol.deadline(reactor, now),
+        }
+    }
+
     fn abandoned(self: Rc<Self>, _reactor: &Reactor<H>) {
         let stream = {
             let mut inner = self.inner.borrow_mut();
@@ -529,5 +572,16 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
 
     fn visit(&self, visitor: &mut dyn FnMut(&H::Value)) {
         self.protocol.visit(visitor);
+    }
+}
+
+/// Sends what it can; at the very end also that it was the end.
+fn flush_stream<B: AsRef<[u8]>>(stream: &mut Stream<B>, is_last: bool) -> io::Result<Flushed> {
+    match stream.flush()? {
+        Flushed::All if is_last && stream.has_tls() => {
+            stream.end()?;
+            stream.flush()
+        }
+        flushed => Ok(flushed),
     }
 }

@@ -7,6 +7,7 @@ use pyo3_ffi as ffi;
 
 use crate::http::{AsyncioParts, HttpTypes};
 use crate::kit::{Object, Outcome, Raised, intern, raise};
+use crate::stream::StreamTypes;
 
 /// Where the slots of `asyncio.Handle` and `asyncio.TimerHandle` lie in an instance, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +65,13 @@ names!(
     done,
     set_result,
     set_exception,
+    _handshake_failed,
+    _secured,
     _drained,
     _exhausted,
+    max_size,
+    frame_received,
+    frame_error,
 );
 
 /// Everything that was looked up.
@@ -77,6 +83,8 @@ pub struct Globals {
     pub timer_handle_type: Object,
     pub transport_type: Object,
     pub transport_fields: usize,
+    pub tls_server_type: Object,
+    pub tls_client_type: Object,
     pub loop_type: Object,
     pub transport_extra_slot: usize,
     pub buffered_protocol: Object,
@@ -84,6 +92,7 @@ pub struct Globals {
     pub loop_keyword: Object,
     pub asyncio: AsyncioParts,
     pub http: HttpTypes,
+    pub stream: StreamTypes,
     pub methods: Methods,
 }
 
@@ -177,6 +186,8 @@ pub fn fill() -> Outcome<()> {
         transport_type: crate::transport::make_type(&transport)?,
         // SAFETY: a type object; GIL.
         transport_fields: unsafe { (*type_pointer(&transport)).tp_basicsize as usize },
+        tls_server_type: crate::tls::make_server_type()?,
+        tls_client_type: crate::tls::make_client_type()?,
         loop_type: crate::event_loop::make_type()?,
         transport_extra_slot,
         buffered_protocol: asyncio.attribute(c"BufferedProtocol")?,
@@ -188,6 +199,7 @@ pub fn fill() -> Outcome<()> {
         },
         asyncio: AsyncioParts::new()?,
         http: HttpTypes::new()?,
+        stream: StreamTypes::new()?,
         methods: Methods { get: intern(c"GET")?, post: intern(c"POST")? },
     };
     // SAFETY: as above.

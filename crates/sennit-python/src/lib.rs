@@ -8,6 +8,8 @@
 //! | [`event_loop`] | `Loop`, the native half of `sennit.Reactor` |
 //! | [`handle`] | `Handle` and `TimerHandle` |
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
+//! | [`tls`] | the two ends of TLS |
+//! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
 mod event_loop;
@@ -17,6 +19,8 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod stream;
+mod tls;
 mod transport;
 
 use std::ffi::c_void;
@@ -77,10 +81,15 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Handle", &globals.handle_type)?;
         add(module, c"TimerHandle", &globals.timer_handle_type)?;
         add(module, c"Transport", &globals.transport_type)?;
+        add(module, c"TlsServer", &globals.tls_server_type)?;
+        add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
+        add(module, c"Stream", &globals.stream.stream_type)?;
+        add(module, c"StreamFrames", &globals.stream.frames_type)?;
+        add(module, c"FrameProtocol", &globals.stream.frame_protocol_type)?;
         Ok(())
     })
 }

@@ -10,7 +10,7 @@ use sennit_engine::listener::Acceptor;
 
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, os_error};
-use crate::transport;
+use crate::transport::{self, Beginning};
 
 /// A protocol factory and the server that counts its connections.
 pub struct ProtocolAcceptor {
@@ -18,14 +18,16 @@ pub struct ProtocolAcceptor {
     server: Object,
     /// Each connection gets a copy of the context in which the server was started.
     context: Object,
+    /// The server's end of TLS, and how many seconds a handshake may take.
+    tls: Option<(Object, f64)>,
 }
 
 impl ProtocolAcceptor {
     /// An acceptor in the current context.
-    pub fn new(factory: Object, server: Object) -> Outcome<Self> {
+    pub fn new(factory: Object, server: Object, tls: Option<(Object, f64)>) -> Outcome<Self> {
         // SAFETY: GIL.
         let context = unsafe { Object::owned(ffi::PyContext_CopyCurrent())? };
-        Ok(ProtocolAcceptor { factory, server, context })
+        Ok(ProtocolAcceptor { factory, server, context, tls })
     }
 
     fn open(
@@ -42,8 +44,13 @@ impl ProtocolAcceptor {
             }
         }
         let result = self.factory.call(&[]).and_then(|protocol| {
+            let handshake = match &self.tls {
+                Some((settings, timeout)) => Some(crate::tls::handshake(settings, None, *timeout)?),
+                None => None,
+            };
             let accepted = Some((peer, self.server.clone()));
-            transport::open(reactor.host().event_loop(), socket, protocol, accepted)
+            let beginning = Beginning { accepted, handshake, waiter: None };
+            transport::open(reactor.host().event_loop(), socket, protocol, beginning)
         });
         // SAFETY: it was entered above.
         unsafe { ffi::PyContext_Exit(context.as_ptr()) };
@@ -76,6 +83,9 @@ impl Acceptor<PythonHost> for ProtocolAcceptor {
         visitor(&self.factory.as_ptr());
         visitor(&self.server.as_ptr());
         visitor(&self.context.as_ptr());
+        if let Some((settings, _)) = &self.tls {
+            visitor(&settings.as_ptr());
+        }
     }
 }
 

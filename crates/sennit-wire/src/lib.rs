@@ -6,6 +6,7 @@
 //!
 //! | folder | protocol |
 //! | --- | --- |
+//! | [`framing`] | lines, netstrings, length prefixes, fixed sizes |
 //! | [`http1`] | HTTP/1.1 and HTTP/1.0: RFC 9110 and RFC 9112 |
 
 #![forbid(unsafe_code)]
@@ -20,4 +21,5 @@
     )
 )]
 
+pub mod framing;
 pub mod http1;

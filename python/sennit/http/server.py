@@ -12,7 +12,7 @@ from sennit.errors import ConfigError
 from sennit.http.message import Request, Response
 from sennit.http.url import parse_listen_url
 from sennit.reactor import Reactor, current_reactor, run
-from sennit.reactor.serving import FULL_BACKLOG, listening_sockets
+from sennit.reactor.listening import FULL_BACKLOG, listening_sockets
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,10 +9,10 @@ import itertools
 import os
 import socket
 from asyncio import staggered, trsock
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from sennit.reactor.later import refuse
 from sennit.reactor.serving import Serving
+from sennit.reactor.tls import native_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["Connecting"]
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
-_TLS_ARGUMENTS = ("server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+
+
+class _Tls(NamedTuple):
+    """The native settings, the name that is asked for, and seconds for the handshake."""
+
+    settings: Any
+    server_name: str | None
+    timeout: float
 
 
 class Connecting(Serving):
@@ -51,7 +58,7 @@ class Connecting(Serving):
             protocol_factory: Makes the protocol.
             host: Name or address of the other side.
             port: Its port.
-            ssl: TLS comes with a later version.
+            ssl: A `sennit.net.ClientTls`; an `ssl.SSLContext` comes with a later version.
             family: Only addresses of this family; both by default.
             proto: For `socket.getaddrinfo`.
             flags: For `socket.getaddrinfo`.
@@ -64,17 +71,17 @@ class Connecting(Serving):
             **tls: `server_hostname`, `ssl_handshake_timeout`, `ssl_shutdown_timeout`.
 
         Raises:
-            NotImplementedError: TLS was asked for.
+            NotImplementedError: TLS was asked for with an `ssl.SSLContext`.
             OSError: No address could be reached.
             ValueError: Both or neither of host/port and sock, or a sock that is no stream socket.
         """
-        _no_tls("create_connection", ssl, tls)
+        secure = _tls("create_connection", ssl, tls, host)
         if sock is not None:
             if host is not None or port is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
             if sock.type != socket.SOCK_STREAM:
                 raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-            return self._connected(sock, protocol_factory)
+            return await self._connected(sock, protocol_factory, secure)
         if host is None and port is None:
             raise ValueError("host and port was not specified and no sock specified")
         addresses: Sequence[AddressInfo] = await self._addresses(
@@ -88,7 +95,7 @@ class Connecting(Serving):
         if interleave:
             addresses = _interleaved(addresses, interleave)
         sock = await self._connect_any(addresses, local, happy_eyeballs_delay, all_errors)
-        return self._connected_ours(sock, protocol_factory)
+        return await self._connected_ours(sock, protocol_factory, secure)
 
     async def create_unix_connection(
         self,
@@ -104,16 +111,16 @@ class Connecting(Serving):
         Args:
             protocol_factory: Makes the protocol.
             path: Where the socket is.
-            ssl: TLS comes with a later version.
+            ssl: A `sennit.net.ClientTls`; an `ssl.SSLContext` comes with a later version.
             sock: A connected socket, instead of a path.
             **tls: As for `create_connection`.
 
         Raises:
-            NotImplementedError: TLS was asked for.
+            NotImplementedError: TLS was asked for with an `ssl.SSLContext`.
             OSError: The socket could not be reached.
             ValueError: Both or neither of path and sock, or a sock that is no UNIX stream socket.
         """
-        _no_tls("create_unix_connection", ssl, tls)
+        secure = _tls("create_unix_connection", ssl, tls, None)
         if path is not None:
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
@@ -124,12 +131,12 @@ class Connecting(Serving):
             except BaseException:
                 sock.close()
                 raise
-            return self._connected_ours(sock, protocol_factory)
+            return await self._connected_ours(sock, protocol_factory, secure)
         if sock is None:
             raise ValueError("no path and sock were specified")
         if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
-        return self._connected(sock, protocol_factory)
+        return await self._connected(sock, protocol_factory, secure)
 
     async def connect_accepted_socket(
         self,
@@ -142,31 +149,42 @@ class Connecting(Serving):
         """Take over a socket that somebody else has accepted.
 
         Raises:
-            NotImplementedError: TLS was asked for.
+            NotImplementedError: TLS was asked for with an `ssl.SSLContext`.
             ValueError: The sock is no stream socket.
         """
-        _no_tls("connect_accepted_socket", ssl, tls)
+        secure = _tls("connect_accepted_socket", ssl, tls, None)
         if sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-        return self._connected(sock, protocol_factory)
+        return await self._connected(sock, protocol_factory, secure)
 
-    def _connected(
-        self, sock: socket.socket, factory: Callable[[], _P]
+    async def _connected(
+        self, sock: socket.socket, factory: Callable[[], _P], tls: _Tls | None
     ) -> tuple[asyncio.Transport, _P]:
         """A transport takes the socket over; the socket object itself is detached."""
         sock.setblocking(False)
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol = factory()
-        transport: asyncio.Transport = self._make_transport(sock.detach(), protocol)
+        if tls is None:
+            return self._make_transport(sock.detach(), protocol), protocol
+        secured = self.create_future()
+        transport = self._make_transport(sock.detach(), protocol, *tls, secured)
+        try:
+            await secured
+        except BaseException:
+            transport.abort()
+            raise
+        finally:
+            # Its error knows this frame; see `_connect_any`.
+            del secured
         return transport, protocol
 
-    def _connected_ours(
-        self, sock: socket.socket, factory: Callable[[], _P]
+    async def _connected_ours(
+        self, sock: socket.socket, factory: Callable[[], _P], tls: _Tls | None
     ) -> tuple[asyncio.Transport, _P]:
         """As `_connected`, for a socket that nobody else would close after an error."""
         try:
-            return self._connected(sock, factory)
+            return await self._connected(sock, factory, tls)
         except BaseException:
             sock.close()
             raise
@@ -331,11 +349,16 @@ def _interleaved(addresses: Iterable[AddressInfo], first: int) -> list[AddressIn
     return [*ahead, *(info for info in turns if info is not None)]
 
 
-def _no_tls(method: str, ssl: Any, tls: dict[str, Any]) -> None:
-    if ssl:
-        raise refuse(f"{method}(ssl=...)")
-    for name, value in tls.items():
-        if name not in _TLS_ARGUMENTS:
-            raise TypeError(f"{method}() got an unexpected keyword argument {name!r}")
-        if value is not None:
-            raise ValueError(f"{name} is only meaningful with ssl")
+def _tls(method: str, ssl: Any, given: dict[str, Any], host: str | None) -> _Tls | None:
+    timeouts = (given.pop("ssl_handshake_timeout", None), given.pop("ssl_shutdown_timeout", None))
+    name = given.pop("server_hostname", None)
+    for unknown in given:
+        raise TypeError(f"{method}() got an unexpected keyword argument {unknown!r}")
+    settings, timeout = native_tls(method, ssl, *timeouts)
+    if settings is None:
+        if name is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        return None
+    if name is None and host is None and method != "connect_accepted_socket":
+        raise ValueError("You must set server_hostname when using ssl without a host")
+    return _Tls(settings, name or host, timeout)

@@ -29,7 +29,7 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 class Later:
-    """TLS upgrades, UDP, pipes, child processes, sendfile, raw socket calls."""
+    """UDP, pipes, child processes, sendfile, raw socket calls."""
 
     connect_read_pipe = _method("connect_read_pipe")
     connect_write_pipe = _method("connect_write_pipe")
@@ -44,6 +44,5 @@ class Later:
     sock_sendall = _method("sock_sendall")
     sock_sendfile = _method("sock_sendfile")
     sock_sendto = _method("sock_sendto")
-    start_tls = _method("start_tls")
     subprocess_exec = _method("subprocess_exec")
     subprocess_shell = _method("subprocess_shell")

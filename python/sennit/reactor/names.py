@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sennit.reactor.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AddressInfo", "Names"]
+__all__ = ["AddressInfo", "Names", "Resolver"]
 
 AddressInfo = tuple[int, int, int, str, Any]
 """(family, type, protocol, canonical name, address), as `socket.getaddrinfo` gives it."""
+
+Resolver: TypeAlias = Callable[[str, int], Awaitable[Iterable[str]]]
+"""An async function of a host name and a family (`socket.AF_UNSPEC`, `AF_INET`, `AF_INET6`), which
+returns addresses as text, the best first, or raises `OSError`."""
 
 
 def _numeric(
@@ -44,6 +49,16 @@ def _numeric(
 class Names(Signals):
     """`getaddrinfo` and `getnameinfo`."""
 
+    _resolver: Resolver | None = None
+
+    def set_resolver(self, resolver: Resolver | None) -> None:
+        """Say who looks names up, for everything that connects on this reactor.
+
+        Args:
+            resolver: See `Resolver`; None: the system's `getaddrinfo`, in a thread.
+        """
+        self._resolver = resolver
+
     async def getaddrinfo(
         self,
         host: str | bytes | None,
@@ -58,9 +73,26 @@ class Names(Signals):
         known = _numeric(host, port, family, type, proto)
         if known is not None:
             return [known]
+        if self._resolver is not None and isinstance(host, str) and isinstance(port, int) and host:
+            return await self._resolved(host, port, family, type, proto)
         return await self.run_in_executor(
             None, socket.getaddrinfo, host, port, family, type, proto, flags
         )
+
+    async def _resolved(
+        self, host: str, port: int, family: int, kind: int, proto: int
+    ) -> list[AddressInfo]:
+        assert self._resolver is not None
+        found = []
+        for address in await self._resolver(host, family):
+            info = _numeric(address, port, family, kind or socket.SOCK_STREAM, proto)
+            if info is None and family == socket.AF_UNSPEC:
+                raise ValueError(f"the resolver says that {host!r} is at {address!r}: no address")
+            if info is not None:
+                found.append(info)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, f"the resolver has no address for {host!r}")
+        return found
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """As `socket.getnameinfo`, without blocking the loop."""

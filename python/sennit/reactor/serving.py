@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
-import errno
 import os
 import socket
-import stat
 from asyncio import trsock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sennit._native import core
-from sennit.reactor.later import refuse
+from sennit.reactor.listening import (
+    FULL_BACKLOG,
+    bind_all,
+    bind_path,
+    check_stream,
+    listen,
+    prepare,
+)
 from sennit.reactor.names import Names
+from sennit.reactor.tls import native_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sennit.reactor.names import AddressInfo
 
-__all__ = ["FULL_BACKLOG", "Server", "Serving", "listening_sockets"]
-
-FULL_BACKLOG = 65_535
-"""Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`. asyncio's
-100 makes a burst of more connections than that wait a second for the next try."""
+__all__ = ["Server", "Serving"]
 
 
 class _State(enum.Enum):
@@ -34,16 +35,39 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
+class ConnectionOwner(Protocol):
+    """Who wants to hear of a server's connections."""
+
+    def _attach(self, transport: asyncio.Transport) -> bool:
+        """A connection has come; False refuses it."""
+
+    def _detach(self, transport: asyncio.Transport) -> None:
+        """A connection is over."""
+
+    def _secured(self, transport: asyncio.Transport) -> None:
+        """A connection is through its TLS handshake."""
+
+    def _handshake_failed(self, error: Exception | None) -> None:
+        """A connection came to nothing in its TLS handshake."""
+
+
 class Server(asyncio.AbstractServer):
     """Listening sockets of one protocol factory, and a count of their connections."""
 
     def __init__(
-        self, reactor: Serving, sockets: Iterable[socket.socket], factory: Any, backlog: int
+        self,
+        reactor: Serving,
+        sockets: Iterable[socket.socket],
+        factory: Any,
+        backlog: int,
+        tls: tuple[Any, float] = (None, 0.0),
     ) -> None:
         self._reactor = reactor
         self._sockets = list(sockets)
         self._factory = factory
         self._backlog = backlog
+        self._tls = tls
+        self._owner: ConnectionOwner | None = None
         self._state = _State.NEW
         self._tokens: list[int] = []
         self._active = 0
@@ -87,8 +111,10 @@ class Server(asyncio.AbstractServer):
         core.raise_descriptor_limit()
         self._state = _State.SERVING
         for sock in self._sockets:
-            _listen(sock, self._backlog)
-            token = self._reactor._listen(sock.fileno(), self._factory, self)  # noqa: SLF001
+            listen(sock, self._backlog)
+            token = self._reactor._listen(  # noqa: SLF001 - one room
+                sock.fileno(), self._factory, self, *self._tls
+            )
             self._tokens.append(token)
 
     async def serve_forever(self) -> None:
@@ -153,10 +179,23 @@ class Server(asyncio.AbstractServer):
 
     # -- called by the native core -----------------------------------------------------------------
 
-    def _attach(self) -> None:
+    def _attach(self, transport: asyncio.Transport) -> bool:
+        if self._owner is not None and not self._owner._attach(transport):  # noqa: SLF001
+            return False
         self._active += 1
+        return True
 
-    def _detach(self) -> None:
+    def _secured(self, transport: asyncio.Transport) -> None:
+        if self._owner is not None:
+            self._owner._secured(transport)  # noqa: SLF001 - an owner is asked like this
+
+    def _handshake_failed(self, _transport: asyncio.Transport, error: Exception | None) -> None:
+        if self._owner is not None:
+            self._owner._handshake_failed(error)  # noqa: SLF001 - as above
+
+    def _detach(self, transport: asyncio.Transport) -> None:
+        if self._owner is not None:
+            self._owner._detach(transport)  # noqa: SLF001 - as above
         self._active -= 1
         if not self._active and self._state is _State.CLOSED:
             self._wake()
@@ -193,24 +232,24 @@ class Serving(Names):
             flags: For `socket.getaddrinfo`.
             sock: A bound socket to listen on, instead of host and port.
             backlog: Connections that may wait to be accepted; the system's limit by default.
-            ssl: TLS comes with a later version.
+            ssl: A `sennit.net.ServerTls`; an `ssl.SSLContext` comes with a later version.
             reuse_address: SO_REUSEADDR; on by default.
             reuse_port: SO_REUSEPORT: several processes share the port.
             keep_alive: SO_KEEPALIVE on every connection.
-            ssl_handshake_timeout: TLS comes with a later version.
-            ssl_shutdown_timeout: TLS comes with a later version.
+            ssl_handshake_timeout: Seconds; by default what the settings say.
+            ssl_shutdown_timeout: Accepted for asyncio's sake: closing waits for no answer.
             start_serving: False: `Server.start_serving` does.
 
         Raises:
-            NotImplementedError: TLS was asked for.
+            NotImplementedError: TLS was asked for with an `ssl.SSLContext`.
             OSError: No address could be found or bound.
             ValueError: Both or neither of host/port and sock, or a sock that is no stream socket.
         """
-        _no_tls("create_server", ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        tls = native_tls("create_server", ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         if sock is not None:
             if host is not None or port is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
-            sockets = [_check_stream(sock)]
+            sockets = [check_stream(sock)]
         elif host is None and port is None:
             raise ValueError("Neither host/port nor sock were specified")
         else:
@@ -219,10 +258,10 @@ class Serving(Names):
             for name in hosts:
                 addresses = await self._addresses(name, port, family=family, proto=0, flags=flags)
                 found.update(dict.fromkeys(addresses))
-            sockets = _bind_all(list(found), reuse_address=reuse_address, reuse_port=reuse_port)
+            sockets = bind_all(list(found), reuse_address=reuse_address, reuse_port=reuse_port)
         for listening in sockets:
-            _prepare(listening, keep_alive=keep_alive)
-        return await self._serve(sockets, protocol_factory, backlog, start_serving)
+            prepare(listening, keep_alive=keep_alive)
+        return await self._serve(sockets, (protocol_factory, backlog, tls), start_serving)
 
     async def create_unix_server(  # type: ignore[override]  # noqa: PLR0913 - as above
         self,
@@ -245,34 +284,37 @@ class Serving(Names):
                 that starts with a zero byte is abstract.
             sock: A bound socket to listen on, instead of a path.
             backlog: Connections that may wait to be accepted; the system's limit by default.
-            ssl: TLS comes with a later version.
-            ssl_handshake_timeout: TLS comes with a later version.
-            ssl_shutdown_timeout: TLS comes with a later version.
+            ssl: As for `create_server`.
+            ssl_handshake_timeout: As for `create_server`.
+            ssl_shutdown_timeout: As for `create_server`.
             start_serving: False: `Server.start_serving` does.
             cleanup_socket: Accepted for asyncio's sake; the path is left, as before Python 3.13.
 
         Raises:
-            NotImplementedError: TLS was asked for.
+            NotImplementedError: TLS was asked for with an `ssl.SSLContext`.
             OSError: The path is in use or cannot be made.
             ValueError: Both or neither of path and sock, or a sock that is no UNIX stream socket.
         """
-        _no_tls("create_unix_server", ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        tls = native_tls("create_unix_server", ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         if sock is not None:
             if path is not None:
                 raise ValueError("path and sock can not be specified at the same time")
-            if _check_stream(sock).family != socket.AF_UNIX:
+            if check_stream(sock).family != socket.AF_UNIX:
                 raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
         elif path is None:
             raise ValueError("path was not specified, and no sock specified")
         else:
-            sock = _bind_path(os.fspath(path))
+            sock = bind_path(os.fspath(path))
         sock.setblocking(False)
-        return await self._serve([sock], protocol_factory, backlog, start_serving)
+        return await self._serve([sock], (protocol_factory, backlog, tls), start_serving)
 
     async def _serve(
-        self, sockets: list[socket.socket], factory: Any, backlog: int, start: bool
+        self,
+        sockets: list[socket.socket],
+        settings: tuple[Any, int, tuple[Any, float]],
+        start: bool,
     ) -> Server:
-        server = Server(self, sockets, factory, backlog)
+        server = Server(self, sockets, *settings)
         if start:
             try:
                 server._start()  # noqa: SLF001 - one room, two classes
@@ -281,116 +323,3 @@ class Serving(Names):
                 raise
             await asyncio.sleep(0)
         return server
-
-
-async def listening_sockets(reactor: Names, host: str | None, port: int) -> list[socket.socket]:
-    """Bound sockets for every address of a host, ready to listen; None is every interface.
-
-    Raises:
-        OSError: No address could be found or bound.
-    """
-    addresses = await reactor._addresses(  # noqa: SLF001 - one room
-        host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
-    )
-    unique = list(dict.fromkeys(addresses))
-    sockets = _bind_all(unique, reuse_address=True, reuse_port=None)
-    for sock in sockets:
-        _prepare(sock, keep_alive=None)
-    return sockets
-
-
-def _no_tls(method: str, ssl: Any, *timeouts: float | None) -> None:
-    if ssl:
-        raise refuse(f"{method}(ssl=...)")
-    if any(timeout is not None for timeout in timeouts):
-        raise ValueError("ssl timeouts are only meaningful with ssl")
-
-
-def _check_stream(sock: socket.socket) -> socket.socket:
-    if sock.type != socket.SOCK_STREAM:
-        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-    return sock
-
-
-def _prepare(sock: socket.socket, *, keep_alive: bool | None) -> None:
-    """Options that accepted sockets inherit."""
-    sock.setblocking(False)
-    if sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if keep_alive:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _bind_all(
-    addresses: list[AddressInfo], *, reuse_address: bool | None, reuse_port: bool | None
-) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    with contextlib.ExitStack() as stack:
-        for family, kind, proto, _, address in addresses:
-            try:
-                sock = socket.socket(family, kind, proto)
-            except OSError:
-                # The kernel does not know the family; another address may do.
-                continue
-            stack.callback(sock.close)
-            if reuse_address or reuse_address is None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                # IPv4 has a socket of its own, on the same port.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if _bind(sock, address, sockets):
-                sockets.append(sock)
-            else:
-                sock.close()
-        if not sockets:
-            raise OSError(errno.EADDRNOTAVAIL, f"none of {addresses!r} can be bound here")
-        stack.pop_all()
-    return sockets
-
-
-def _bind(sock: socket.socket, address: Any, others: list[socket.socket]) -> bool:
-    if address[1] == 0 and others:
-        # "Any free port" means one port for all addresses.
-        address = (address[0], others[0].getsockname()[1], *address[2:])
-    try:
-        sock.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            return False
-        raise OSError(
-            error.errno,
-            f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}",
-        ) from error
-    return True
-
-
-def _listen(sock: socket.socket, backlog: int) -> None:
-    try:
-        sock.listen(backlog)
-    except OSError as error:
-        # Two sockets may be bound to one port; only one of them may listen.
-        reason = str(error.strerror).lower()
-        message = f"error while attempting to listen on address {sock.getsockname()!r}: {reason}"
-        raise OSError(error.errno, message) from error
-
-
-def _bind_path(path: str | bytes) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path[:1] not in {"", "\0", b"", b"\0"}:
-            # Left behind by a server that is gone, or a mistake: only sockets are removed.
-            with contextlib.suppress(FileNotFoundError):
-                if stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - str and bytes alike
-                    os.remove(path)  # noqa: PTH107 - as above
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from error
-        raise
-    except BaseException:
-        sock.close()
-        raise
-    return sock

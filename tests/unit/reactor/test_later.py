@@ -25,7 +25,6 @@ def test_these_are_all():
         "sock_sendall",
         "sock_sendfile",
         "sock_sendto",
-        "start_tls",
         "subprocess_exec",
         "subprocess_shell",
     ]
@@ -52,7 +51,7 @@ CONNECTING = {
 @pytest.mark.parametrize("name", CONNECTING)
 @pytest.mark.parametrize("tls", [True, ssl.create_default_context()])
 def test_tls_names_the_method(reactor, name, tls):
-    with pytest.raises(NotImplementedError, match=rf"Reactor\.{name}\(ssl=\.\.\.\)"):
+    with pytest.raises(NotImplementedError, match=rf"Reactor\.{name}\(ssl="):
         reactor.run_until_complete(getattr(reactor, name)(*CONNECTING[name], ssl=tls))
 
 

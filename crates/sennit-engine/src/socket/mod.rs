@@ -116,6 +116,16 @@ pub fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     check_size(unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
+/// Throws away what is there, without copying it.
+pub fn discard_input(socket: RawFd) {
+    const AT_MOST: usize = 1 << 20;
+    // SAFETY: TCP and UNIX sockets write nothing to the buffer under MSG_TRUNC (tcp(7)), so that it
+    // may be null. Whatever comes of it, the socket is about to be closed.
+    unsafe {
+        libc::recv(socket, std::ptr::null_mut(), AT_MOST, libc::MSG_TRUNC | libc::MSG_DONTWAIT);
+    }
+}
+
 /// Writes what the kernel takes. A peer that is gone is an error, not a signal.
 #[inline]
 pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {

@@ -101,7 +101,7 @@ impl Protocol<TestHost> for Recorder {
     ) -> Option<io::Result<Received>> {
         let mut buffer = vec![0; self.own_buffer.get()?];
         let result = fill(&mut buffer);
-        if let Ok(Received::Data(count)) = result {
+        if let Ok(Received::Data { count, .. }) = result {
             self.data_received(reactor, &buffer[..count]);
         }
         Some(result)

@@ -14,7 +14,7 @@ use crate::kit::{
     Args, Object, Outcome, Raised, no_arguments, none, one_argument, positional, raise, row,
 };
 use crate::listener::ProtocolAcceptor;
-use crate::transport;
+use crate::transport::{self, Beginning};
 
 fn descriptor(object: *mut ffi::PyObject) -> Outcome<RawFd> {
     // SAFETY: the argument is live for the call; GIL.
@@ -95,21 +95,34 @@ one_argument!(remove_reader, LoopObject, |this, object| unwatch(this, object, Di
 one_argument!(remove_writer, LoopObject, |this, object| unwatch(this, object, Direction::Write));
 
 // _make_transport(descriptor, protocol): takes the descriptor over, calls connection_made.
+// With (..., tls, server_name, timeout, waiter) a TLS handshake comes first.
 positional!(make_transport, LoopObject, |this, args| {
-    args.expect("_make_transport", 2, 2)?;
+    args.expect("_make_transport", 2, 6)?;
     let descriptor = args.integer(0)? as RawFd;
     // SAFETY: the Python half hands over a descriptor that it has detached from its socket.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     this.state().check_ours()?;
-    transport::open(this.as_ptr(), socket, args.object(1), None)
+    let mut beginning = Beginning::default();
+    if let Some(settings) = args.optional(2) {
+        args.expect("_make_transport with tls", 6, 6)?;
+        let name = args.optional(3).map(|_| args.text(3)).transpose()?;
+        beginning.handshake = Some(crate::tls::handshake(&settings, name, args.float(4)?)?);
+        beginning.waiter = args.optional(5);
+    }
+    transport::open(this.as_ptr(), socket, args.object(1), beginning)
 });
 
-// _listen(descriptor, factory, server) -> token: the descriptor stays the caller's.
+// _listen(descriptor, factory, server, tls=None, timeout=0) -> token: the descriptor stays the
+// caller's.
 positional!(listen, LoopObject, |this, args| {
-    args.expect("_listen", 3, 3)?;
+    args.expect("_listen", 3, 5)?;
     let state = this.state();
     state.check_ours()?;
-    let acceptor = ProtocolAcceptor::new(args.object(1), args.object(2))?;
+    let tls = match args.optional(3) {
+        Some(settings) => Some((settings, args.float(4)?)),
+        None => None,
+    };
+    let acceptor = ProtocolAcceptor::new(args.object(1), args.object(2), tls)?;
     let descriptor = Descriptor::Lent(args.integer(0)? as RawFd);
     let listener = Listener::start(&state.reactor, descriptor, acceptor)?;
     let token = listener.token().0;

@@ -22,6 +22,7 @@ mod server;
 mod settings;
 mod step;
 
+pub use application::errors;
 pub use request::set_headers_factory;
 pub use response::render_fields;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3_ffi as ffi;
+use sennit_engine::tls::{Fault, FaultKind};
 
 use super::Object;
 
@@ -29,8 +30,25 @@ impl From<io::Error> for Raised {
     }
 }
 
-/// An `OSError` object for a system error.
+/// An error of `sennit.errors` for what has gone wrong with TLS.
+fn tls_error(fault: &Fault) -> Outcome<Object> {
+    let name = match fault.kind {
+        FaultKind::Settings => c"ConfigError",
+        FaultKind::Certificate => c"CertificateError",
+        FaultKind::Protocol => c"RemoteProtocolError",
+        FaultKind::Truncated => c"ConnectionLostError",
+        FaultKind::Deadline => c"DeadlineError",
+        FaultKind::Internal => c"InternalError",
+    };
+    let class = Object::import(c"sennit.errors")?.attribute(name)?;
+    class.call(&[Object::text(&fault.message)?.as_ptr()])
+}
+
+/// An exception object for an error of the engine: an `OSError` where the system has said it.
 pub fn os_error(error: &io::Error) -> Outcome<Object> {
+    if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
+        return tls_error(fault);
+    }
     let text = error.to_string();
     // The number stands in the exception's own text already.
     let text = text.split(" (os error").next().unwrap_or(&text);

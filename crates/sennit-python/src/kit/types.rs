@@ -80,6 +80,43 @@ impl TypeSpec {
         self.slot(ffi::Py_tp_getset, table.leak().as_mut_ptr().cast())
     }
 
+    /// The table of attributes, some of which may be set.
+    #[must_use]
+    pub fn attributes(
+        self,
+        rows: &[(&'static CStr, ffi::getter, Option<ffi::setter>, &'static CStr)],
+    ) -> Self {
+        let mut table: Vec<_> = rows
+            .iter()
+            .map(|(name, get, set, text)| ffi::PyGetSetDef {
+                name: name.as_ptr(),
+                get: Some(*get),
+                set: *set,
+                doc: text.as_ptr(),
+                ..Default::default()
+            })
+            .collect();
+        table.push(ffi::PyGetSetDef::default());
+        self.slot(ffi::Py_tp_getset, table.leak().as_mut_ptr().cast())
+    }
+
+    /// Fields of an instance that Python reads, and writes unless they are read-only, where they lie.
+    #[must_use]
+    pub fn members(self, rows: &[(&'static CStr, c_int, usize, c_int)]) -> Self {
+        let mut table: Vec<_> = rows
+            .iter()
+            .map(|(name, kind, offset, flags)| ffi::PyMemberDef {
+                name: name.as_ptr(),
+                type_code: *kind,
+                offset: *offset as isize,
+                flags: *flags,
+                doc: std::ptr::null(),
+            })
+            .collect();
+        table.push(ffi::PyMemberDef::default());
+        self.slot(ffi::Py_tp_members, table.leak().as_mut_ptr().cast())
+    }
+
     /// Makes the type.
     pub fn build(mut self) -> Outcome<Object> {
         self.slots.push(ffi::PyType_Slot { slot: 0, pfunc: std::ptr::null_mut() });

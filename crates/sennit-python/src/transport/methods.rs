@@ -5,14 +5,16 @@ use sennit_engine::Reactor;
 use sennit_engine::stream::Chunk;
 use sennit_engine::transport::{HIGH_WATER, Reading, State, WriteRefused};
 
-use super::protocol::SharedBytes;
+use super::protocol::{Kind, SharedBytes};
 use super::{Engine, TransportObject, extra_slot};
-use crate::globals::{globals, is_instance};
+use crate::globals::globals;
 use crate::host::PythonHost;
-use crate::kit::{Object, Outcome, Raised, keywords, no_arguments, none, one_argument, raise, row};
+use crate::kit::{
+    Object, Outcome, Raised, keywords, no_arguments, none, one_argument, positional, raise, row,
+};
 
 /// A piece for the write queue out of a bytes-like object.
-fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
+pub(super) fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
     // SAFETY: the argument is live; a buffer is copied before it is released; GIL.
     unsafe {
         if ffi::PyBytes_CheckExact(data) != 0 {
@@ -38,7 +40,12 @@ fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
 }
 
 fn queue(this: &TransportObject, data: *mut ffi::PyObject) -> Outcome<()> {
-    let chunk = chunk(data)?;
+    queue_chunk(this, chunk(data)?)
+}
+
+/// Queues a piece.
+#[inline]
+pub(super) fn queue_chunk(this: &TransportObject, chunk: Chunk<SharedBytes>) -> Outcome<()> {
     let Some((engine, reactor)) = this.parts() else { return Ok(()) };
     match engine.write(reactor, chunk) {
         Ok(()) => Ok(()),
@@ -103,16 +110,20 @@ no_arguments!(pause_reading, TransportObject, |this| act(this, |engine, _| {
     engine.pause_reading();
 }));
 
-no_arguments!(resume_reading, TransportObject, |this| act(this, |engine, reactor| {
+no_arguments!(resume_reading, TransportObject, |this| {
+    let Some((engine, reactor)) = this.parts() else { return Ok(none()) };
     engine.resume_reading(reactor);
-}));
+    engine.protocol().resumed()?;
+    Ok(none())
+});
 
 no_arguments!(get_protocol, TransportObject, |this| { Ok(this.protocol().unwrap_or_else(none)) });
 
 one_argument!(set_protocol, TransportObject, |this, protocol| {
     let Some(engine) = this.engine() else { return Ok(none()) };
-    let buffered = is_instance(protocol, &globals().buffered_protocol)?;
-    engine.protocol().set_buffered(buffered);
+    // SAFETY: the argument is live; GIL.
+    let kind = Kind::of(&unsafe { Object::from_borrowed(protocol) })?;
+    engine.protocol().set_kind(kind);
     // SAFETY: the argument is live; the old protocol is dropped after the write; GIL.
     let old = unsafe { (*this.fields()).protocol.replace(Object::from_borrowed(protocol)) };
     drop(old);
@@ -203,6 +214,42 @@ one_argument!(keep_socket, TransportObject, |this, socket| {
     Ok(none())
 });
 
+// _start_tls(tls, server_name, timeout, waiter): TLS from here on; the future hears of its end.
+positional!(start_tls, TransportObject, |this, args| {
+    args.expect("_start_tls", 4, 4)?;
+    let name = args.optional(1).map(|_| args.text(1)).transpose()?;
+    let handshake = crate::tls::handshake(&args.object(0), name, args.float(2)?)?;
+    let Some((engine, reactor)) = this.parts() else {
+        // SAFETY: reading a static of the interpreter; GIL.
+        return Err(raise(unsafe { ffi::PyExc_RuntimeError }, "the connection is over"));
+    };
+    // SAFETY: as in `fields`; the old value is dropped after the write; GIL.
+    let old = unsafe { (*this.fields()).rare().waiter.replace(args.object(3)) };
+    drop(old);
+    if let Err(error) = engine.start_tls(reactor, handshake) {
+        // SAFETY: as above.
+        let waiter = unsafe { (*this.fields()).take_waiter() };
+        drop(waiter);
+        return Err(error.into());
+    }
+    Ok(none())
+});
+
+no_arguments!(tls_details, TransportObject, |this| {
+    match this.engine().and_then(|engine| engine.tls_details()) {
+        Some(details) => crate::tls::details_object(&details),
+        None => Ok(none()),
+    }
+});
+
+// _when_lost(callback): called with the reason after the protocol has heard of the end.
+one_argument!(when_lost, TransportObject, |this, callback| {
+    // SAFETY: a live argument; the old value is dropped after the write; GIL.
+    let old = unsafe { (*this.fields()).rare().watcher.replace(Object::from_borrowed(callback)) };
+    drop(old);
+    Ok(none())
+});
+
 /// The method table.
 pub fn table() -> Vec<ffi::PyMethodDef> {
     vec![
@@ -227,6 +274,9 @@ pub fn table() -> Vec<ffi::PyMethodDef> {
         row!(noargs c"_fileno", file_number, c"The descriptor, -1 after the end."),
         row!(noargs c"_peer", peer, c"The peer's address when the connection was accepted."),
         row!(noargs c"_get_extra", extra, c"What was found out of the connection so far, as a dict to add to."),
+        row!(positional c"_start_tls", start_tls, c"Speak TLS from here on."),
+        row!(noargs c"_tls_details", tls_details, c"What TLS has agreed upon; None without it."),
+        row!(one c"_when_lost", when_lost, c"Call something with the reason when it is over."),
         row!(one c"_keep_socket", keep_socket, c"Keep a Python socket over our descriptor."),
     ]
 }

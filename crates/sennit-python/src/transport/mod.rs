@@ -5,6 +5,7 @@
 //! (through [`PythonProtocol`]) the Python transport, and that holds protocol and loop. At the
 //! end `connection_lost` lets go of the Python transport, and the circle is open.
 
+mod above;
 mod methods;
 mod protocol;
 
@@ -16,11 +17,12 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
-use sennit_engine::transport::{Protocol, Transport};
+use sennit_engine::transport::{Handshake, Protocol, Transport};
 
-use self::protocol::PythonProtocol;
+pub use self::above::NativeTransport;
+use self::protocol::{Kind, PythonProtocol};
 use crate::event_loop::{LoopObject, LoopState};
-use crate::globals::{globals, is_instance};
+use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{Head, Object, Outcome, TypeSpec, doc};
 
@@ -47,6 +49,10 @@ struct Rare {
     socket: Option<Object>,
     /// What a callback of the protocol has raised: the reason for `connection_lost`.
     error: Option<Object>,
+    /// A future that waits for a TLS handshake.
+    waiter: Option<Object>,
+    /// Who is called when the connection is over, besides the protocol.
+    watcher: Option<Object>,
 }
 
 impl Fields {
@@ -56,6 +62,14 @@ impl Fields {
 
     fn take_socket(&mut self) -> Option<Object> {
         self.rare.as_mut()?.socket.take()
+    }
+
+    fn take_waiter(&mut self) -> Option<Object> {
+        self.rare.as_mut()?.waiter.take()
+    }
+
+    fn take_watcher(&mut self) -> Option<Object> {
+        self.rare.as_mut()?.watcher.take()
     }
 
     fn take_error(&mut self) -> Option<Object> {
@@ -130,15 +144,15 @@ impl TransportObject {
         unsafe { (*self.fields()).protocol.clone() }
     }
 
-    /// Counts the connection at its server, if it has one; `connection_lost` undoes it.
-    fn attach(&self) -> Outcome<()> {
+    /// Counts the connection at its server, if it has one; `connection_lost` undoes it. False:
+    /// the server does not want it.
+    fn attach(&self) -> Outcome<bool> {
         // SAFETY: as above.
-        match unsafe { (*self.fields()).server.clone() } {
-            Some(server) => {
-                Object::call_method(&globals().names._attach, &[server.as_ptr()]).map(drop)
-            }
-            None => Ok(()),
-        }
+        let Some(server) = (unsafe { (*self.fields()).server.clone() }) else { return Ok(true) };
+        let arguments = [server.as_ptr(), self.as_ptr()];
+        let wanted = Object::call_method(&globals().names._attach, &arguments)?;
+        // SAFETY: reading the address of a static.
+        Ok(wanted.as_ptr() != unsafe { ffi::Py_False() })
     }
 
     fn loop_state(&self) -> Option<&LoopState> {
@@ -179,15 +193,26 @@ fn extra_slot(this: &TransportObject) -> *mut *mut ffi::PyObject {
     unsafe { this.as_ptr().cast::<u8>().add(globals().transport_extra_slot).cast() }
 }
 
-/// Makes a transport over a connected socket, tells its protocol, and starts to read. A
-/// connection that a server has accepted comes with its peer and that server.
+/// What a connection begins with.
+#[derive(Default)]
+pub struct Beginning {
+    /// Its peer and its server, where a server has accepted it.
+    pub accepted: Option<(Option<SocketAddr>, Object)>,
+    /// A TLS handshake that comes before everything.
+    pub handshake: Option<Handshake>,
+    /// A future that waits for the handshake.
+    pub waiter: Option<Object>,
+}
+
+/// Makes a transport over a connected socket, tells its protocol, and starts to read.
 pub fn open(
     event_loop: *mut ffi::PyObject,
     socket: OwnedFd,
     protocol: Object,
-    accepted: Option<(Option<SocketAddr>, Object)>,
+    beginning: Beginning,
 ) -> Outcome<Object> {
-    let is_buffered = is_instance(protocol.as_ptr(), &globals().buffered_protocol)?;
+    let Beginning { accepted, handshake, waiter } = beginning;
+    let kind = Kind::of(&protocol)?;
     // SAFETY: the caller's loop is live; GIL.
     if let Some(state) = unsafe { LoopObject::of(event_loop) } {
         state.forget_watcher(socket.as_raw_fd());
@@ -199,7 +224,7 @@ pub fn open(
         let object = Object::owned(ffi::PyType_GenericAlloc(class, 0))?;
         let this = &*object.as_ptr().cast::<TransportObject>();
         let context = Object::owned(ffi::PyContext_CopyCurrent())?;
-        let host_side = PythonProtocol::new(object.clone(), is_buffered);
+        let host_side = PythonProtocol::new(object.clone(), kind);
         let (peer, server) = accepted.map_or((None, None), |(peer, server)| (peer, Some(server)));
         this.fields().write(Fields {
             engine: Some(Transport::new(socket, host_side)),
@@ -208,6 +233,7 @@ pub fn open(
             context: Some(context),
             server,
             peer: Peer::new(peer),
+            rare: waiter.map(|waiter| Box::new(Rare { waiter: Some(waiter), ..Rare::default() })),
             ..Fields::default()
         });
         object
@@ -216,14 +242,23 @@ pub fn open(
     let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
     let Some((engine, reactor)) = this.parts() else { return Ok(object) };
     let host_side = engine.protocol();
-    if let Err(raised) = this.attach() {
-        host_side.release();
-        return Err(raised);
+    match this.attach() {
+        Ok(true) => {}
+        refused => {
+            host_side.release();
+            return refused.map(|_| object);
+        }
     }
-    if host_side.call(&globals().names.connection_made, Some(&object)).is_err() {
-        host_side.failed(reactor, "connection_made", true);
-    }
-    if let Err(error) = engine.start(reactor) {
+    let started = match handshake {
+        Some(handshake) => {
+            engine.start_tls(reactor, handshake).and_then(|()| engine.start(reactor))
+        }
+        None => {
+            host_side.introduce(reactor);
+            engine.start(reactor)
+        }
+    };
+    if let Err(error) = started {
         // Whoever has heard of the beginning hears of the end, the server too.
         let reason = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO));
         host_side.connection_lost(reactor, Some(reason));
@@ -265,10 +300,9 @@ unsafe extern "C" fn traverse(
         let extra = *extra_slot(this);
         let owned = [&fields.event_loop, &fields.protocol, &fields.context, &fields.server];
         let rare = fields.rare.as_ref();
-        let rare =
-            [rare.and_then(|rare| rare.socket.as_ref()), rare.and_then(|rare| rare.error.as_ref())];
+        let rare = rare.map(|rare| [&rare.socket, &rare.error, &rare.waiter, &rare.watcher]);
         for value in
-            owned.into_iter().flatten().chain(rare.into_iter().flatten()).map(Object::as_ptr)
+            owned.into_iter().chain(rare.into_iter().flatten()).flatten().map(Object::as_ptr)
         {
             let status = visit(value, argument);
             if status != 0 {

@@ -4,31 +4,143 @@ use std::cell::Cell;
 use std::io;
 
 use pyo3_ffi as ffi;
-use sennit_engine::Reactor;
 use sennit_engine::stream::Received;
 use sennit_engine::transport::Protocol;
+use sennit_engine::{Nanos, Reactor};
 
 use super::TransportObject;
-use crate::globals::globals;
+use crate::globals::{globals, is_instance};
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, none, raise};
+
+/// What the protocol has heard of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// Nothing: a TLS handshake comes first.
+    None,
+    /// `connection_made`.
+    Made,
+}
+
+/// How data reaches a protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As bytes, by its `data_received`.
+    Plain,
+    /// In its own buffer.
+    Buffered,
+    /// A `core.Stream`, without a call or an object in between.
+    Stream,
+    /// A `core.FrameProtocol`, likewise.
+    Frames,
+}
+
+impl Kind {
+    /// The kind of a protocol.
+    pub fn of(protocol: &Object) -> Outcome<Kind> {
+        if crate::stream::is_native_stream(protocol)? {
+            return Ok(Kind::Stream);
+        }
+        if crate::stream::is_native_frames(protocol)? {
+            return Ok(Kind::Frames);
+        }
+        let is_buffered = is_instance(protocol.as_ptr(), &globals().buffered_protocol)?;
+        Ok(if is_buffered { Kind::Buffered } else { Kind::Plain })
+    }
+}
 
 /// The engine's view of a Python protocol.
 pub struct PythonProtocol {
     /// The Python transport: owned while the connection lives, null after it.
     object: Cell<*mut ffi::PyObject>,
-    is_buffered: Cell<bool>,
+    kind: Cell<Kind>,
+    acquaintance: Cell<Acquaintance>,
 }
 
 impl PythonProtocol {
     /// The protocol of a Python transport, which this holds until the connection's end.
-    pub fn new(object: Object, is_buffered: bool) -> Self {
-        PythonProtocol { object: Cell::new(object.into_ptr()), is_buffered: Cell::new(is_buffered) }
+    pub fn new(object: Object, kind: Kind) -> Self {
+        PythonProtocol {
+            object: Cell::new(object.into_ptr()),
+            kind: Cell::new(kind),
+            acquaintance: Cell::new(Acquaintance::None),
+        }
     }
 
-    /// Whether data goes into the protocol's own buffer from now on.
-    pub fn set_buffered(&self, is_buffered: bool) {
-        self.is_buffered.set(is_buffered);
+    /// Tells the protocol of its connection.
+    pub fn introduce(&self, reactor: &Reactor<PythonHost>) {
+        let Some(object) = self.object().map(counted) else { return };
+        self.acquaintance.set(Acquaintance::Made);
+        self.made();
+        if self.call(&globals().names.connection_made, Some(&object)).is_err() {
+            self.failed(reactor, "connection_made", true);
+        }
+    }
+
+    /// Tells the server that a connection is through its TLS handshake.
+    fn tell_server(&self, reactor: &Reactor<PythonHost>) {
+        let Some(object) = self.object() else { return };
+        // SAFETY: as in `fields`.
+        let Some(server) = (unsafe { (*object.fields()).server.clone() }) else { return };
+        if call(&globals().names._secured, &[&server, &counted(object)]).is_err() {
+            self.failed(reactor, "secured", true);
+        }
+    }
+
+    /// Tells whoever waits for a TLS handshake how it has ended.
+    fn tell_waiter(&self, reactor: &Reactor<PythonHost>, error: Option<&Object>) {
+        let Some(object) = self.object() else { return };
+        // SAFETY: as in `fields`; taken out before it is used.
+        let Some(waiter) = (unsafe { (*object.fields()).take_waiter() }) else { return };
+        let names = &globals().names;
+        let told = Object::call_method(&names.done, &[waiter.as_ptr()])
+            .and_then(|done| done.truth())
+            .and_then(|done| match error {
+                _ if done => Ok(none()),
+                Some(error) => {
+                    Object::call_method(&names.set_exception, &[waiter.as_ptr(), error.as_ptr()])
+                }
+                None => Object::call_method(&names.set_result, &[waiter.as_ptr(), none().as_ptr()]),
+            });
+        if told.is_err() {
+            self.failed(reactor, "secured", true);
+        }
+    }
+
+    /// How data reaches the protocol from now on.
+    pub fn set_kind(&self, kind: Kind) {
+        self.kind.set(kind);
+    }
+
+    /// Reading was resumed: frames that have come already are not to wait for more data.
+    pub fn resumed(&self) -> Outcome<()> {
+        if self.kind.get() == Kind::Frames
+            && let Some(protocol) = self.object().and_then(TransportObject::protocol)
+        {
+            crate::stream::deliver_frames_soon(&protocol)?;
+        }
+        Ok(())
+    }
+
+    /// Before a native protocol is told of its connection: it knows of it even if its methods are overridden.
+    fn made(&self) {
+        if self.kind.get() == Kind::Frames
+            && let Some(object) = self.object()
+            && let Some(protocol) = object.protocol()
+        {
+            crate::stream::bind_frames(&protocol, &counted(object));
+        }
+    }
+
+    fn received_natively(&self, reactor: &Reactor<PythonHost>, data: &[u8], kind: Kind) {
+        let Some(object) = self.object() else { return };
+        let Some(protocol) = object.protocol() else { return };
+        if kind == Kind::Stream {
+            return crate::stream::deliver(&protocol, reactor, data);
+        }
+        if object.in_context(|| crate::stream::deliver_frames(&protocol, data)).is_err() {
+            self.failed(reactor, "frame_received", true);
+        }
     }
 
     #[inline]
@@ -96,6 +208,20 @@ impl PythonProtocol {
     }
 }
 
+fn call(name: &Object, arguments: &[&Object]) -> Outcome<()> {
+    let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    Object::call_method(name, &arguments).map(drop)
+}
+
+/// The reason for a handshake that did not come to its end: without one of its own, it was we.
+fn handshake_failure(reason: &Object) -> Object {
+    if !reason.is_none() {
+        return reason.clone();
+    }
+    let aborted = std::io::Error::from_raw_os_error(libc::ECONNABORTED);
+    crate::kit::os_error(&aborted).unwrap_or_else(|Raised| take_or_none())
+}
+
 fn counted(object: &TransportObject) -> Object {
     // SAFETY: a live object; GIL.
     unsafe { Object::from_borrowed(object.as_ptr()) }
@@ -121,6 +247,10 @@ impl Protocol<PythonHost> for PythonProtocol {
 
     #[inline]
     fn data_received(&self, reactor: &Reactor<PythonHost>, data: &[u8]) {
+        let kind = self.kind.get();
+        if matches!(kind, Kind::Stream | Kind::Frames) {
+            return self.received_natively(reactor, data, kind);
+        }
         let result = Object::bytes(data)
             .and_then(|data| self.call(&globals().names.data_received, Some(&data)));
         if result.is_err() {
@@ -128,8 +258,16 @@ impl Protocol<PythonHost> for PythonProtocol {
         }
     }
 
+    fn secured(&self, reactor: &Reactor<PythonHost>) {
+        if self.acquaintance.get() == Acquaintance::None {
+            self.tell_server(reactor);
+            self.introduce(reactor);
+        }
+        self.tell_waiter(reactor, None);
+    }
+
     fn has_buffer(&self) -> bool {
-        self.is_buffered.get()
+        self.kind.get() == Kind::Buffered
     }
 
     fn fill_buffer(
@@ -145,7 +283,7 @@ impl Protocol<PythonHost> for PythonProtocol {
             self.failed(reactor, "get_buffer", true);
             return None;
         };
-        if let Ok(Received::Data(count)) = received {
+        if let Ok(Received::Data { count, .. }) = received {
             let result = Object::integer(count as i64)
                 .and_then(|count| self.call(&names.buffer_updated, Some(&count)));
             if result.is_err() {
@@ -178,17 +316,30 @@ impl Protocol<PythonHost> for PythonProtocol {
             }
             (None, None) => none(),
         };
-        if self.call(&globals().names.connection_lost, Some(&reason)).is_err() {
+        self.tell_waiter(reactor, Some(&handshake_failure(&reason)));
+        let made = self.acquaintance.get() == Acquaintance::Made;
+        if made && self.call(&globals().names.connection_lost, Some(&reason)).is_err() {
             self.failed(reactor, "connection_lost", false);
         }
         // SAFETY: as in `fields`; both are taken out before they are used.
         let (socket, server) =
             unsafe { ((*object.fields()).take_socket(), (*object.fields()).server.take()) };
         // A Python socket over our descriptor must not close it a second time.
-        for (owner, name) in [(socket, &globals().names.detach), (server, &globals().names._detach)]
-        {
-            let Some(owner) = owner else { continue };
-            if Object::call_method(name, &[owner.as_ptr()]).is_err() {
+        let mut results = vec![socket.map(|socket| call(&globals().names.detach, &[&socket]))];
+        if let Some(server) = server {
+            let transport = counted(object);
+            if !made {
+                let arguments = [&server, &transport, &reason];
+                results.push(Some(call(&globals().names._handshake_failed, &arguments)));
+            }
+            results.push(Some(call(&globals().names._detach, &[&server, &transport])));
+        }
+        // SAFETY: as in `fields`; taken out before it is called.
+        if let Some(watcher) = unsafe { (*object.fields()).take_watcher() } {
+            results.push(Some(watcher.call(&[reason.as_ptr()]).map(drop)));
+        }
+        for result in results.into_iter().flatten() {
+            if result.is_err() {
                 self.failed(reactor, "connection_lost", false);
             }
         }
@@ -207,8 +358,22 @@ impl Protocol<PythonHost> for PythonProtocol {
         }
     }
 
+    fn deadline(&self, reactor: &Reactor<PythonHost>, now: Nanos) {
+        if self.kind.get() == Kind::Stream
+            && let Some(protocol) = self.object().and_then(TransportObject::protocol)
+            && crate::stream::deadline_passed(&protocol, now).is_err()
+        {
+            drop(reactor.host().catch(reactor));
+        }
+    }
+
     fn abandoned(&self) {
         if let Some(object) = self.object() {
+            if self.kind.get() == Kind::Stream
+                && let Some(protocol) = object.protocol()
+            {
+                crate::stream::abandoned(&protocol);
+            }
             // SAFETY: as in `fields`.
             let socket = unsafe { (*object.fields()).take_socket() };
             if let Some(socket) = socket

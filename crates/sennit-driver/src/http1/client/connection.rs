@@ -237,18 +237,18 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         let mut taken = 0;
         loop {
             let mut scratch = reactor.take_scratch();
-            let room = scratch.len();
-            let received = match self.inner.borrow().stream.as_ref() {
+            let received = match self.inner.borrow_mut().stream.as_mut() {
                 Some(stream) => stream.receive(&mut scratch),
                 None => Ok(Received::Blocked),
             };
-            if let Ok(Received::Data(count)) = received {
+            if let Ok(Received::Data { count, .. }) = received {
                 self.take_in(reactor, scratch.get(..count).unwrap_or_default());
             }
             reactor.return_scratch(scratch);
             match received {
-                Ok(Received::Data(count)) if count < room && !to_the_end => return,
-                Ok(Received::Data(count)) => {
+                Ok(Received::Secured) => {}
+                Ok(Received::Data { drained: true, .. }) if !to_the_end => return,
+                Ok(Received::Data { count, .. }) => {
                     taken += count;
                     if taken >= SCRATCH_SIZE {
                         // One large response must not keep the others waiting.

@@ -35,18 +35,19 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             }
             let mut scratch = reactor.take_scratch();
             let room = self.room();
-            let received = match (scratch.get_mut(..room), &self.inner.borrow().stream) {
+            let received = match (scratch.get_mut(..room), &mut self.inner.borrow_mut().stream) {
                 (Some(buffer), Some(stream)) => stream.receive(buffer),
                 _ => Ok(Received::Blocked),
             };
-            if let Ok(Received::Data(count)) = received {
+            if let Ok(Received::Data { count, .. }) = received {
                 self.take_in(reactor, scratch.get(..count).unwrap_or_default());
             }
             reactor.return_scratch(scratch);
             match received {
-                Ok(Received::Data(count)) => {
+                Ok(Received::Secured) => {}
+                Ok(Received::Data { count, drained }) => {
                     taken += count;
-                    if count < room && !to_the_end {
+                    if drained && !to_the_end {
                         self.inner.borrow_mut().unread = false;
                         return;
                     }

@@ -1,0 +1,268 @@
+//! A session and the bytes that wait around it.
+//!
+//! Laws:
+//! - What was queued in the clear before TLS began leaves in the clear, before the handshake.
+//! - Plaintext waits for its reader here only where the reader's buffer was too small for it.
+//! - A connection at rest holds no buffer: received and sent bytes lie in buffers that all
+//!   connections of a thread share, and only what could not be finished is kept.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+
+use super::{Details, Fault, Phase, Session};
+use crate::clock::Nanos;
+use crate::socket;
+
+/// Ciphertext that one read can bring; the largest record is 16 KiB and a little.
+const RECEIVE_SIZE: usize = 128 * 1024;
+
+/// Plaintext that is encrypted before the kernel is asked to take it.
+pub const SEAL_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    /// Where ciphertext is received and decrypted.
+    static INCOMING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where plaintext is collected.
+    static PLAIN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where ciphertext is made.
+    static OUTGOING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What came of a look at the socket.
+pub enum Outcome {
+    /// Plaintext is in the caller's buffer. False: more may be there.
+    Data(usize, bool),
+    /// Nothing for the caller now.
+    Blocked,
+    /// The handshake is done.
+    Secured,
+    /// The peer has sent all.
+    End,
+}
+
+/// The half of us that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Open,
+    /// `close_notify` is on its way.
+    Ended,
+}
+
+/// TLS between a stream and its socket.
+pub struct Secure {
+    session: Box<dyn Session>,
+    phase: Phase,
+    writing: Writing,
+    /// An incomplete record, from its first byte.
+    rest: Vec<u8>,
+    /// Plaintext that did not fit into the caller's buffer.
+    plain: Vec<u8>,
+    /// Ciphertext that the kernel has not taken, from `sent` on.
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// How long the handshake may take, and when it must be done.
+    timeout: Nanos,
+    deadline: Nanos,
+}
+
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Secure").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl Secure {
+    /// TLS from here on; `before` was queued in the clear. A client's first message is made now.
+    pub fn new(
+        mut session: Box<dyn Session>,
+        timeout: Nanos,
+        before: Vec<u8>,
+    ) -> Result<Self, Fault> {
+        let (mut plain, mut outgoing) = (Vec::new(), before);
+        session.receive(&mut [], &mut plain, &mut outgoing)?;
+        Ok(Secure {
+            session,
+            phase: Phase::Handshaking,
+            writing: Writing::Open,
+            rest: Vec::new(),
+            plain,
+            outgoing,
+            sent: 0,
+            timeout,
+            deadline: Nanos::MAX,
+        })
+    }
+
+    /// The time of the handshake begins, once; when it must be done.
+    pub fn begin_handshake(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.is_open() || self.deadline != Nanos::MAX {
+            return None;
+        }
+        self.deadline = now.saturating_add(self.timeout);
+        Some(self.deadline)
+    }
+
+    /// What is wrong if the handshake is not done by now.
+    pub fn late_by(&self, now: Nanos) -> Option<Fault> {
+        let is_late = !self.is_open() && now >= self.deadline;
+        is_late.then(|| Fault::deadline(self.timeout as f64 / 1e9))
+    }
+
+    /// What the two ends have agreed upon.
+    pub fn details(&self) -> Details {
+        self.session.details()
+    }
+
+    /// Whether application data can be sent.
+    pub fn is_open(&self) -> bool {
+        self.phase != Phase::Handshaking
+    }
+
+    /// Ciphertext that waits to be sent, in bytes.
+    pub fn queued(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
+    /// Reads the socket and gives plaintext.
+    pub fn receive(&mut self, descriptor: RawFd, buffer: &mut [u8]) -> io::Result<Outcome> {
+        if !self.plain.is_empty() {
+            let count = self.take_plain(buffer);
+            // Only a look at the socket tells whether more is there.
+            return Ok(Outcome::Data(count, false));
+        }
+        if self.phase == Phase::PeerClosed {
+            return Ok(Outcome::End);
+        }
+        let mut incoming = INCOMING.take();
+        incoming.resize(RECEIVE_SIZE, 0);
+        let result = self.receive_into(descriptor, &mut incoming, buffer);
+        INCOMING.set(incoming);
+        if result.is_err() {
+            // The alert tells the peer why; nobody waits for it to be taken.
+            let _ = self.send(descriptor);
+        }
+        result
+    }
+
+    fn receive_into(
+        &mut self,
+        descriptor: RawFd,
+        incoming: &mut [u8],
+        buffer: &mut [u8],
+    ) -> io::Result<Outcome> {
+        loop {
+            let kept = self.rest.len();
+            incoming[..kept].copy_from_slice(&self.rest);
+            // No more than the caller has room for, but always a whole record.
+            let end = (kept + buffer.len().max(SEAL_SIZE)).min(incoming.len());
+            let count = match socket::receive(descriptor, &mut incoming[kept..end]) {
+                Ok(0) => return Err(Fault::truncated(self.phase).into()),
+                Ok(count) => count,
+                Err(error) if socket::would_block(&error) => return Ok(Outcome::Blocked),
+                Err(error) => return Err(error),
+            };
+            let drained = kept + count < end;
+            let before = self.phase;
+            self.open(&mut incoming[..kept + count])?;
+            if before == Phase::Handshaking && self.is_open() {
+                // The owner asks again, and finds what has come behind the handshake.
+                return Ok(Outcome::Secured);
+            }
+            if !self.plain.is_empty() {
+                let count = self.take_plain(buffer);
+                let all = drained && self.plain.is_empty() && self.phase == Phase::Open;
+                return Ok(Outcome::Data(count, all));
+            }
+            if self.phase == Phase::PeerClosed {
+                return Ok(Outcome::End);
+            }
+            if drained {
+                return Ok(Outcome::Blocked);
+            }
+        }
+    }
+
+    /// Decrypts what has come and keeps what is incomplete.
+    fn open(&mut self, incoming: &mut [u8]) -> io::Result<()> {
+        self.plain = PLAIN.take();
+        self.borrow_outgoing();
+        let result = self.session.receive(incoming, &mut self.plain, &mut self.outgoing);
+        if self.plain.is_empty() {
+            PLAIN.set(std::mem::take(&mut self.plain));
+        }
+        self.return_outgoing();
+        let progress = result?;
+        self.phase = progress.phase;
+        self.rest.clear();
+        match &incoming[progress.used..] {
+            [] if self.rest.capacity() > 0 => self.rest = Vec::new(),
+            rest => self.rest.extend_from_slice(rest),
+        }
+        Ok(())
+    }
+
+    /// Moves plaintext to the caller.
+    fn take_plain(&mut self, buffer: &mut [u8]) -> usize {
+        let count = self.plain.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.plain[..count]);
+        if count < self.plain.len() {
+            self.plain.drain(..count);
+        } else {
+            let mut done = std::mem::take(&mut self.plain);
+            done.clear();
+            PLAIN.set(done);
+        }
+        count
+    }
+
+    fn borrow_outgoing(&mut self) {
+        if self.outgoing.capacity() == 0 {
+            self.outgoing = OUTGOING.take();
+        }
+    }
+
+    fn return_outgoing(&mut self) {
+        if self.sent == self.outgoing.len() {
+            let mut done = std::mem::take(&mut self.outgoing);
+            self.sent = 0;
+            done.clear();
+            OUTGOING.set(done);
+        }
+    }
+
+    /// Encrypts plaintext behind what waits already.
+    pub fn seal(&mut self, plain: &[u8]) -> io::Result<()> {
+        self.borrow_outgoing();
+        Ok(self.session.seal(&mut self.rest, plain, &mut self.outgoing)?)
+    }
+
+    /// Whether the peer was told that no more will be sent, or cannot be told.
+    pub fn has_ended(&self) -> bool {
+        self.writing == Writing::Ended || !self.is_open()
+    }
+
+    /// Says that no more will be sent; once.
+    pub fn end(&mut self) -> io::Result<()> {
+        if !self.has_ended() {
+            self.writing = Writing::Ended;
+            self.borrow_outgoing();
+            self.session.close(&mut self.rest, &mut self.outgoing)?;
+        }
+        Ok(())
+    }
+
+    /// Sends ciphertext. True: all of it is with the kernel.
+    pub fn send(&mut self, descriptor: RawFd) -> io::Result<bool> {
+        while self.sent < self.outgoing.len() {
+            match socket::send(descriptor, &self.outgoing[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if socket::would_block(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.return_outgoing();
+        Ok(true)
+    }
+}

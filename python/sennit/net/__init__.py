@@ -1,0 +1,43 @@
+"""Network services of your own: endpoints, protocols, streams, framing, TLS, and one end for all.
+
+`listen` serves connections and `connect` opens one, each by a URL: `tcp://HOST:PORT`,
+`tls://HOST:PORT`, `unix:///PATH`. What handles a connection is a `Protocol`, a `FrameProtocol`, or
+an `async def` function of a `Stream`.
+"""
+
+from sennit.net.connecting import connect
+from sennit.net.framing import FixedSize, FrameProtocol, LengthPrefixed, Lines, Netstrings
+from sennit.net.handler import StreamFactory
+from sennit.net.pool import Pool
+from sennit.net.protocol import Factory, Protocol, tls_details
+from sennit.net.reconnecting import Reconnector, ReconnectorState
+from sennit.net.server import Server, ServerState, listen
+from sennit.net.service import Service, ServiceState
+from sennit.net.stream import Stream
+from sennit.net.tls import Certificate, ClientTls, ServerTls, TlsDetails
+
+__all__ = [
+    "Certificate",
+    "ClientTls",
+    "Factory",
+    "FixedSize",
+    "FrameProtocol",
+    "LengthPrefixed",
+    "Lines",
+    "Netstrings",
+    "Pool",
+    "Protocol",
+    "Reconnector",
+    "ReconnectorState",
+    "Server",
+    "ServerState",
+    "ServerTls",
+    "Service",
+    "ServiceState",
+    "Stream",
+    "StreamFactory",
+    "TlsDetails",
+    "connect",
+    "listen",
+    "tls_details",
+]

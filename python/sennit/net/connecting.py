@@ -1,0 +1,208 @@
+"""Connecting: `connect` finds an address, opens a connection, and brings TLS up on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import socket
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
+from sennit.net.options import ConnectOptions, merge
+from sennit.net.stream import Stream
+from sennit.net.tls import ClientTls
+from sennit.net.url import Endpoint, parse_endpoint
+from sennit.reactor import Reactor, current_reactor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["connect"]
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+_ATTEMPTS_AT_ONCE = 256
+"""Connections to one endpoint that are being opened at the same time; the others wait for their
+turn. A listener's queue has room for 4,096 at most, for 128 on many systems, and a connection that
+finds it full is tried again by the kernel after a second."""
+
+_turns: weakref.WeakKeyDictionary[Reactor, dict[str, list[Any]]] = weakref.WeakKeyDictionary()
+
+
+@contextlib.asynccontextmanager
+async def _turn(reactor: Reactor, where: str) -> AsyncIterator[None]:
+    """A turn to connect to an endpoint; it is forgotten when nobody connects to it."""
+    endpoints = _turns.setdefault(reactor, {})
+    entry = endpoints.setdefault(where, [asyncio.Semaphore(_ATTEMPTS_AT_ONCE), 0])
+    entry[1] += 1
+    try:
+        async with entry[0]:
+            yield
+    finally:
+        entry[1] -= 1
+        if not entry[1]:
+            endpoints.pop(where, None)
+
+
+@functools.lru_cache(maxsize=64)
+def _made_client_tls(alpn: tuple[str, ...], timeout: float, *files: Any) -> ClientTls:
+    """One object for the same settings, so that sessions can be resumed.
+
+    The files' stamps are arguments, so that what has changed is read again.
+    """
+    ca, certificate, key = files[:3]
+    return ClientTls(ca=ca, certificate=certificate, key=key, alpn=alpn, handshake_timeout=timeout)
+
+
+def _stamp(path: str | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path as text is the cache's key
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _client_tls(endpoint: Endpoint, options: ConnectOptions) -> ClientTls | None:
+    """The TLS settings for an endpoint, given as one object or in parts."""
+    files = (options.ca, options.certificate, options.key)
+    in_parts = any(files) or options.alpn
+    wanted = endpoint.scheme == "tls" or (endpoint.scheme == "unix" and options.tls is not None)
+    if not wanted:
+        if in_parts or options.tls is not None or options.server_name is not None:
+            raise ConfigError("options of TLS mean something for tls:// only")
+        return None
+    if options.tls is None:
+        stamps = tuple(_stamp(path) for path in files)
+        return _made_client_tls(options.alpn, options.handshake_timeout, *files, *stamps)
+    if in_parts:
+        raise ConfigError("tls is given, so ca, certificate, key and alpn belong into it")
+    if not isinstance(options.tls, ClientTls):
+        raise ConfigError(f"tls is {options.tls!r}, it must be a net.ClientTls")
+    return options.tls
+
+
+def _local_address(text: str | None) -> tuple[str, int] | None:
+    """Host and port out of `HOST`, `HOST:PORT` or `[HOST]:PORT`."""
+    if text is None:
+        return None
+    host, port = text, "0"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or "0"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"local_address is {text!r}, it must be HOST or HOST:PORT")
+    return host, int(port)
+
+
+async def _open(
+    reactor: Reactor, endpoint: Endpoint, factory: Callable[[], _P], options: ConnectOptions
+) -> tuple[Any, _P]:
+    tls = _client_tls(endpoint, options)
+    secure: dict[str, Any] = {}
+    if tls is not None:
+        name = options.server_name or endpoint.host
+        if name is None:
+            raise ConfigError("TLS over a UNIX socket needs server_name")
+        timeout = tls.handshake_timeout
+        secure = {"ssl": tls, "server_hostname": name, "ssl_handshake_timeout": timeout}
+    if endpoint.scheme == "unix":
+        return await reactor.create_unix_connection(factory, endpoint.path, **secure)
+    local = _local_address(options.local_address)
+    return await reactor.create_connection(
+        factory,
+        endpoint.host,
+        endpoint.port,
+        local_addr=local,
+        happy_eyeballs_delay=options.attempt_delay,
+        **secure,
+    )
+
+
+async def open_connection(
+    reactor: Reactor,
+    url: str,
+    factory: Callable[[], _P],
+    given: dict[str, Any],
+) -> tuple[Any, _P]:
+    """Connect, with errors that say where to.
+
+    Returns:
+        Transport and protocol.
+
+    Raises:
+        ConfigError: The URL or an option makes no sense.
+        ConnectError: No address could be reached.
+        DeadlineError: It took longer than `connect_timeout`, or `handshake_timeout`.
+        CertificateError: The server's certificate is not to be trusted.
+        RemoteProtocolError: The server speaks no TLS, or refuses ours.
+    """
+    endpoint = parse_endpoint(url)
+    if endpoint.scheme == "udp":
+        raise ConfigError(f"{url} has datagrams, not connections: net.bind opens it")
+    if endpoint.scheme != "unix" and (endpoint.host is None or endpoint.port == 0):
+        raise ConfigError(f"{url} says not where to connect to; write a host and a port above 0")
+    options = merge(ConnectOptions, url, endpoint.options, given)
+    try:
+        async with asyncio.timeout(options.connect_timeout), _turn(reactor, url):
+            transport, protocol = await _open(reactor, endpoint, factory, options)
+    except SennitError as error:
+        error.add_note(f"connecting to {url}")
+        raise
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"{url}: no connection after {options.connect_timeout:g} s (connect_timeout)"
+        ) from error
+    except OSError as error:
+        raise ConnectError(f"{url}: {error.strerror or error}") from error
+    if options.keep_alive and endpoint.scheme != "unix":
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return transport, protocol
+
+
+@overload
+async def connect(url: str, protocol: None = None, **options: Any) -> Stream: ...
+@overload
+async def connect(url: str, protocol: Callable[[], _P], **options: Any) -> _P: ...
+@overload
+async def connect(url: str, protocol: _P, **options: Any) -> _P: ...
+async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
+    """Connect, and return the protocol once it is connected; a `Stream` if none is given.
+
+    Addresses of a name are tried one after the other, the next one as well when one has not
+    answered after `attempt_delay` (RFC 8305); of many connections to one endpoint, 256 are opened
+    at a time.
+
+    Args:
+        url: `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///PATH`; the options may stand in the
+            query.
+        protocol: A Protocol, or its class; None: a `Stream`.
+        **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
+            `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
+            its parts `ca`, `certificate`, `key`, `alpn`, and `server_name`, `handshake_timeout`
+            (10 s).
+
+    Raises:
+        ConfigError: The URL or an option makes no sense.
+        ConnectError: No address could be reached.
+        DeadlineError: It took longer than `connect_timeout`, or `handshake_timeout`.
+        CertificateError: The server's certificate is not to be trusted.
+        RemoteProtocolError: The server speaks no TLS, or refuses ours.
+        RuntimeError: No sennit.Reactor runs in this thread.
+    """
+    factory: Callable[[], Any]
+    if protocol is None:
+        factory = Stream
+    elif isinstance(protocol, asyncio.BaseProtocol):
+        factory = lambda: protocol  # noqa: E731 - the one that was given
+    elif callable(protocol):
+        factory = protocol
+    else:
+        raise ConfigError(f"{protocol!r} is no Protocol, and makes none")
+    return (await open_connection(current_reactor(), url, factory, options))[1]

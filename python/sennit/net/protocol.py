@@ -1,0 +1,163 @@
+"""What a program writes: a Protocol for one connection, and a Factory that makes and knows them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sennit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sennit.net.tls import TlsDetails
+
+__all__ = ["Factory", "Protocol", "tls_details"]
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+
+class Protocol(asyncio.Protocol):
+    """One connection; override what you want to hear.
+
+    In the order in which they are called: `connection_made` once, then `data_received` and
+    `eof_received`, in between `pause_writing` and `resume_writing` in turns, and at the end
+    `connection_lost` exactly once.
+
+    Attributes:
+        transport: What writes and closes; from `connection_made` on.
+        factory: The Factory that has made this protocol, if one has.
+    """
+
+    transport: asyncio.Transport
+    factory: Factory[Any] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there (with TLS: after the handshake). Call this when overriding."""
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come, at least one; how they are cut says nothing."""
+
+    def eof_received(self) -> bool | None:
+        """The peer sends no more. True keeps our half open; else the connection is closed."""
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over: None after an orderly end or our own close, else the reason."""
+
+    def server_closing(self) -> None:
+        """The server stops: finish what is going on, then close. By default it closes now.
+
+        What is still open after the server's grace time is aborted.
+        """
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than the high-water mark (64 KiB): stop writing."""
+
+    def resume_writing(self) -> None:
+        """No more waits than the low-water mark (16 KiB): go on writing."""
+
+    @property
+    def peer_address(self) -> Any:
+        """The peer's address as the `socket` module writes it; None if there is none."""
+        return self.transport.get_extra_info("peername")
+
+    @property
+    def local_address(self) -> Any:
+        """Our own address as the `socket` module writes it."""
+        return self.transport.get_extra_info("sockname")
+
+    @property
+    def tls(self) -> TlsDetails | None:
+        """What TLS has agreed upon, the peer's verified names among it; None without TLS."""
+        return tls_details(self.transport)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes; they leave in order, as soon as the peer takes them."""
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what is not sent is lost."""
+        self.transport.abort()
+
+
+def tls_details(transport: Any) -> TlsDetails | None:
+    """What TLS has agreed upon on a transport; None without TLS."""
+    from sennit.net.tls import TlsDetails  # noqa: PLC0415 - most programs need no TLS
+
+    ask = getattr(transport, "_tls_details", None)
+    found = ask() if ask is not None else None
+    return None if found is None else TlsDetails(*found)
+
+
+class Factory(Generic[_P]):
+    """Makes a protocol for each connection, and knows all that are connected.
+
+    Args:
+        protocol: Makes a protocol: a class, or a function without arguments. A subclass may set it
+            as a class attribute, or override `make_protocol`.
+    """
+
+    protocol: Callable[[], _P]
+
+    def __init__(self, protocol: Callable[[], _P] | None = None) -> None:
+        if protocol is not None:
+            self.protocol = protocol
+        elif not hasattr(self, "protocol") and type(self).make_protocol is Factory.make_protocol:
+            raise ConfigError(f"{type(self).__name__} needs a protocol class, or make_protocol()")
+        self._transports: set[Any] = set()
+
+    def __call__(self) -> _P:
+        """A protocol that knows this factory; what listeners call."""
+        protocol = self.make_protocol()
+        if isinstance(protocol, Protocol):
+            protocol.factory = self
+        return protocol
+
+    def __len__(self) -> int:
+        return len(self._transports)
+
+    def __iter__(self) -> Iterator[_P]:
+        """The protocols of all connections; the loop may close them, and others may come."""
+        return iter([transport.get_protocol() for transport in self._transports])
+
+    def make_protocol(self) -> _P:
+        """A protocol for a new connection."""
+        return self.protocol()
+
+    @property
+    def connections(self) -> frozenset[_P]:
+        """The protocols that are connected now."""
+        return frozenset(self)
+
+    def broadcast(self, data: bytes | bytearray | memoryview, *, besides: _P | None = None) -> int:
+        """Write the same bytes to every connection.
+
+        Args:
+            data: What to send; it is not copied for each connection.
+            besides: One that is left out, such as the sender.
+
+        Returns:
+            To how many it was written.
+        """
+        data = bytes(data)
+        count = 0
+        for transport in tuple(self._transports):
+            if not transport.is_closing() and transport.get_protocol() is not besides:
+                transport.write(data)
+                count += 1
+        return count
+
+    # -- called by the server ----------------------------------------------------------------------
+
+    def _connected(self, transport: Any) -> None:
+        self._transports.add(transport)
+
+    def _disconnected(self, transport: Any) -> None:
+        self._transports.discard(transport)
