@@ -108,9 +108,7 @@ class Reactor(Timed):
             ValueError: An address is a path.
         """
         if sock is not None:
-            return await super().create_datagram_endpoint(  # type: ignore[no-any-return]
-                protocol_factory, sock=sock
-            )
+            return await super().create_datagram_endpoint(protocol_factory, sock=sock)
         local = await self._datagram_address(local_addr, family)
         remote = await self._datagram_address(remote_addr, family)
         protocol = protocol_factory()
