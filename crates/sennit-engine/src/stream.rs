@@ -164,8 +164,16 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Sends bytes that stay the caller's, and queues a copy of what the kernel does not take.
     pub fn send_or_queue(&mut self, bytes: &[u8]) -> io::Result<Flushed> {
-        if self.secure.is_some() {
-            self.push(Chunk::Owned(bytes.to_vec()));
+        if let Some(secure) = self.secure.as_mut() {
+            if !secure.is_open() || secure.queued() > 0 || !self.queue.is_empty() {
+                self.push(Chunk::Owned(bytes.to_vec()));
+                return self.flush();
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(SEAL_SIZE));
+            secure.seal(now)?;
+            if !later.is_empty() {
+                self.push(Chunk::Owned(later.to_vec()));
+            }
             return self.flush();
         }
         let sent = if self.queue.is_empty() { self.send_once(bytes)? } else { 0 };

@@ -375,9 +375,14 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             if !matches!(inner.state, State::Open | State::Draining) {
                 return;
             }
-            let is_last = inner.state == State::Draining || inner.writing == Writing::Ending;
+            let is_closing = inner.state == State::Draining;
+            let is_ending = inner.writing == Writing::Ending;
             match inner.stream.as_mut() {
-                Some(stream) => flush_stream(stream, is_last),
+                // The end of our half waits for the handshake, as all that is written does.
+                Some(stream) if is_ending && !is_closing && !stream.is_open() => {
+                    stream.flush().map(|_| Flushed::Blocked)
+                }
+                Some(stream) => flush_stream(stream, is_closing || is_ending),
                 None => return,
             }
         };

@@ -292,11 +292,10 @@ class Server:
             self._addresses[address] = count + 1
         self._accepted += 1
         self._transports.add(transport)
-        if self._tls:
-            self._handshaking.add(transport)
+        self._handshaking.add(transport)
         return True
 
-    def _secured(self, transport: Any) -> None:
+    def _ready(self, transport: Any) -> None:
         self._handshaking.discard(transport)
 
     def _handshake_failed(self, error: Exception | None) -> None:

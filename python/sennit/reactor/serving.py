@@ -44,8 +44,8 @@ class ConnectionOwner(Protocol):
     def _detach(self, transport: asyncio.Transport) -> None:
         """A connection is over."""
 
-    def _secured(self, transport: asyncio.Transport) -> None:
-        """A connection is through its TLS handshake."""
+    def _ready(self, transport: asyncio.Transport) -> None:
+        """A connection's protocol is about to hear of it, with TLS after the handshake."""
 
     def _handshake_failed(self, error: Exception | None) -> None:
         """A connection came to nothing in its TLS handshake."""
@@ -180,14 +180,17 @@ class Server(asyncio.AbstractServer):
     # -- called by the native core -----------------------------------------------------------------
 
     def _attach(self, transport: asyncio.Transport) -> bool:
-        if self._owner is not None and not self._owner._attach(transport):  # noqa: SLF001
-            return False
+        if self._owner is not None:
+            if not self._owner._attach(transport):  # noqa: SLF001 - an owner is asked like this
+                return False
+            if self._tls[0] is None:
+                self._owner._ready(transport)  # noqa: SLF001 - as above
         self._active += 1
         return True
 
     def _secured(self, transport: asyncio.Transport) -> None:
         if self._owner is not None:
-            self._owner._secured(transport)  # noqa: SLF001 - an owner is asked like this
+            self._owner._ready(transport)  # noqa: SLF001 - as above
 
     def _handshake_failed(self, _transport: asyncio.Transport, error: Exception | None) -> None:
         if self._owner is not None:

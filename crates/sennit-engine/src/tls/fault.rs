@@ -166,6 +166,12 @@ fn certificate_message(reason: &CertificateError) -> String {
                              certificate between it and its root is missing, or its authority \
                              must be given (ca)"
             .to_owned(),
+        C::BadSignature => {
+            "the peer's certificate is signed by somebody who has the same name but \
+                            another key than an authority that is trusted here: the authority was \
+                            made anew, or is not the one that was given (ca)"
+                .to_owned()
+        }
         C::InvalidPurposeContext { .. } | C::InvalidPurpose => {
             "the peer's certificate was made for another purpose than this end of a connection"
                 .to_owned()

@@ -33,12 +33,14 @@ pub enum Phase {
 }
 
 /// What a session has made of ciphertext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes at the front that are done with; the rest is an incomplete record.
+    /// Bytes at the front that are done with; the rest is incomplete.
     pub used: usize,
     /// How far the session has come.
     pub phase: Phase,
+    /// What ends the session; nothing may be asked of it afterwards. What came before counts.
+    pub fault: Option<Fault>,
 }
 
 /// What the two ends have agreed upon.
@@ -69,7 +71,7 @@ pub trait Session {
         incoming: &mut [u8],
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
-    ) -> Result<Progress, Fault>;
+    ) -> Progress;
 
     /// Encrypts. `rest` is what [`Session::receive`] has left.
     fn seal(&mut self, rest: &mut [u8], plain: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Fault>;

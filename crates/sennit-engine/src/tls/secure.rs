@@ -14,8 +14,11 @@ use super::{Details, Fault, Phase, Session};
 use crate::clock::Nanos;
 use crate::socket;
 
-/// Ciphertext that one read can bring; the largest record is 16 KiB and a little.
+/// Ciphertext that one read can bring.
 const RECEIVE_SIZE: usize = 128 * 1024;
+
+/// A record at most (RFC 5246, section 6.2.3; RFC 8446, section 5.2 allows less).
+const RECORD_SIZE: usize = 5 + 16 * 1024 + 2048;
 
 /// Plaintext that is encrypted before the kernel is asked to take it.
 pub const SEAL_SIZE: usize = 64 * 1024;
@@ -54,10 +57,13 @@ pub struct Secure {
     session: Box<dyn Session>,
     phase: Phase,
     writing: Writing,
-    /// An incomplete record, from its first byte.
+    /// An incomplete record or handshake message, from its first byte.
     rest: Vec<u8>,
-    /// Plaintext that did not fit into the caller's buffer.
+    /// Plaintext that did not fit into the caller's buffer, from `taken` on.
     plain: Vec<u8>,
+    taken: usize,
+    /// What has ended the session, for whoever has read what came before it.
+    fault: Option<Box<Fault>>,
     /// Ciphertext that the kernel has not taken, from `sent` on.
     outgoing: Vec<u8>,
     sent: usize,
@@ -80,13 +86,17 @@ impl Secure {
         before: Vec<u8>,
     ) -> Result<Self, Fault> {
         let (mut plain, mut outgoing) = (Vec::new(), before);
-        session.receive(&mut [], &mut plain, &mut outgoing)?;
+        if let Some(fault) = session.receive(&mut [], &mut plain, &mut outgoing).fault {
+            return Err(fault);
+        }
         Ok(Secure {
             session,
             phase: Phase::Handshaking,
             writing: Writing::Open,
             rest: Vec::new(),
             plain,
+            taken: 0,
+            fault: None,
             outgoing,
             sent: 0,
             timeout,
@@ -134,82 +144,124 @@ impl Secure {
         if self.phase == Phase::PeerClosed {
             return Ok(Outcome::End);
         }
-        let mut incoming = INCOMING.take();
-        incoming.resize(RECEIVE_SIZE, 0);
-        let result = self.receive_into(descriptor, &mut incoming, buffer);
-        INCOMING.set(incoming);
+        let result = self.receive_into(descriptor, buffer);
         if result.is_err() {
-            // The alert tells the peer why; nobody waits for it to be taken.
+            // The alert tells the peer why; nobody waits for it to be taken. What has come and is
+            // not read would make the end of the connection a reset, which overtakes it.
             let _ = self.send(descriptor);
+            socket::discard_input(descriptor);
         }
         result
     }
 
-    fn receive_into(
-        &mut self,
-        descriptor: RawFd,
-        incoming: &mut [u8],
-        buffer: &mut [u8],
-    ) -> io::Result<Outcome> {
+    fn receive_into(&mut self, descriptor: RawFd, buffer: &mut [u8]) -> io::Result<Outcome> {
         loop {
-            let kept = self.rest.len();
-            incoming[..kept].copy_from_slice(&self.rest);
-            // No more than the caller has room for, but always a whole record.
-            let end = (kept + buffer.len().max(SEAL_SIZE)).min(incoming.len());
-            let count = match socket::receive(descriptor, &mut incoming[kept..end]) {
-                Ok(0) => return Err(Fault::truncated(self.phase).into()),
-                Ok(count) => count,
+            self.check()?;
+            let before = self.phase;
+            let drained = match self.look(descriptor, buffer.len()) {
+                Ok(drained) => drained,
                 Err(error) if socket::would_block(&error) => return Ok(Outcome::Blocked),
                 Err(error) => return Err(error),
             };
-            let drained = kept + count < end;
-            let before = self.phase;
-            self.open(&mut incoming[..kept + count])?;
             if before == Phase::Handshaking && self.is_open() {
-                // The owner asks again, and finds what has come behind the handshake.
+                // The owner asks again, and finds what has come behind the handshake; if it does
+                // so later, that lies in no more memory than it needs.
+                self.plain.shrink_to_fit();
                 return Ok(Outcome::Secured);
             }
             if !self.plain.is_empty() {
                 let count = self.take_plain(buffer);
-                let all = drained && self.plain.is_empty() && self.phase == Phase::Open;
-                return Ok(Outcome::Data(count, all));
+                let is_all = self.plain.is_empty() && self.phase == Phase::Open;
+                return Ok(Outcome::Data(count, drained && is_all && self.fault.is_none()));
             }
             if self.phase == Phase::PeerClosed {
                 return Ok(Outcome::End);
             }
-            if drained {
+            if drained && self.fault.is_none() {
                 return Ok(Outcome::Blocked);
             }
         }
     }
 
-    /// Decrypts what has come and keeps what is incomplete.
-    fn open(&mut self, incoming: &mut [u8]) -> io::Result<()> {
+    /// Receives once and decrypts what has come. True: that was all that is there.
+    fn look(&mut self, descriptor: RawFd, wanted: usize) -> io::Result<bool> {
+        let kept = self.rest.len();
+        if kept > RECORD_SIZE {
+            return self.look_behind(descriptor);
+        }
+        let mut incoming = INCOMING.take();
+        incoming.resize(RECEIVE_SIZE, 0);
+        incoming[..kept].copy_from_slice(&self.rest);
+        // No more than the caller has room for, but always a whole record.
+        let end = (kept + wanted.max(SEAL_SIZE)).min(incoming.len());
+        let result = socket::receive(descriptor, &mut incoming[kept..end]);
+        if let Ok(count @ 1..) = result {
+            let used = self.open(&mut incoming[..kept + count]);
+            match &incoming[used..kept + count] {
+                [] => self.rest = Vec::new(),
+                rest => {
+                    self.rest.clear();
+                    self.rest.extend_from_slice(rest);
+                }
+            }
+        }
+        INCOMING.set(incoming);
+        match result? {
+            0 => Err(Fault::truncated(self.phase).into()),
+            count => Ok(kept + count < end),
+        }
+    }
+
+    /// As [`Secure::look`], behind a handshake message of many records: it stays where it is, so
+    /// that a peer which sends it byte by byte does not have it copied for each of them.
+    fn look_behind(&mut self, descriptor: RawFd) -> io::Result<bool> {
+        let kept = self.rest.len();
+        if kept >= RECEIVE_SIZE {
+            return Err(
+                Fault::protocol("a TLS handshake message is cut into too many records").into()
+            );
+        }
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.resize(kept + RECORD_SIZE, 0);
+        let result = socket::receive(descriptor, &mut rest[kept..]);
+        rest.truncate(kept + *result.as_ref().unwrap_or(&0));
+        if let Ok(1..) = result {
+            let used = self.open(&mut rest);
+            rest.drain(..used);
+        }
+        if rest.len() <= RECORD_SIZE {
+            rest.shrink_to_fit();
+        }
+        self.rest = rest;
+        match result? {
+            0 => Err(Fault::truncated(self.phase).into()),
+            count => Ok(count < RECORD_SIZE),
+        }
+    }
+
+    /// Decrypts what has come. Returns how many bytes are done with.
+    fn open(&mut self, incoming: &mut [u8]) -> usize {
         self.plain = PLAIN.take();
         self.borrow_outgoing();
-        let result = self.session.receive(incoming, &mut self.plain, &mut self.outgoing);
+        let progress = self.session.receive(incoming, &mut self.plain, &mut self.outgoing);
         if self.plain.is_empty() {
             PLAIN.set(std::mem::take(&mut self.plain));
         }
         self.return_outgoing();
-        let progress = result?;
         self.phase = progress.phase;
-        self.rest.clear();
-        match &incoming[progress.used..] {
-            [] if self.rest.capacity() > 0 => self.rest = Vec::new(),
-            rest => self.rest.extend_from_slice(rest),
-        }
-        Ok(())
+        self.fault = progress.fault.map(Box::new);
+        progress.used
     }
 
     /// Moves plaintext to the caller.
     fn take_plain(&mut self, buffer: &mut [u8]) -> usize {
-        let count = self.plain.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.plain[..count]);
-        if count < self.plain.len() {
-            self.plain.drain(..count);
-        } else {
+        let waiting = &self.plain[self.taken..];
+        let count = waiting.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&waiting[..count]);
+        self.taken += count;
+        if self.taken == self.plain.len() {
             let mut done = std::mem::take(&mut self.plain);
+            self.taken = 0;
             done.clear();
             PLAIN.set(done);
         }
@@ -227,19 +279,27 @@ impl Secure {
             let mut done = std::mem::take(&mut self.outgoing);
             self.sent = 0;
             done.clear();
-            OUTGOING.set(done);
+            if done.capacity() <= 2 * SEAL_SIZE {
+                OUTGOING.set(done);
+            }
         }
+    }
+
+    /// Nothing may be asked of a session after its fault.
+    fn check(&self) -> Result<(), Fault> {
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(Fault::clone(fault)))
     }
 
     /// Encrypts plaintext behind what waits already.
     pub fn seal(&mut self, plain: &[u8]) -> io::Result<()> {
+        self.check()?;
         self.borrow_outgoing();
         Ok(self.session.seal(&mut self.rest, plain, &mut self.outgoing)?)
     }
 
     /// Whether the peer was told that no more will be sent, or cannot be told.
     pub fn has_ended(&self) -> bool {
-        self.writing == Writing::Ended || !self.is_open()
+        self.writing == Writing::Ended || !self.is_open() || self.fault.is_some()
     }
 
     /// Says that no more will be sent; once.

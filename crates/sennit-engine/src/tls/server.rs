@@ -69,6 +69,8 @@ pub struct ServerSettings {
 #[derive(Debug, Clone)]
 pub struct TlsServer {
     settings: Arc<ServerConfig>,
+    /// By what rule clients are let in.
+    admission: Arc<(ClientCertificate, Vec<u8>)>,
 }
 
 /// Roots out of PEM.
@@ -115,17 +117,20 @@ impl TlsServer {
         } else {
             config.send_tls13_tickets = 0;
         }
-        Ok(TlsServer { settings: Arc::new(config) })
+        let admission = Arc::new((settings.client_certificate, settings.client_ca.clone()));
+        Ok(TlsServer { settings: Arc::new(config), admission })
     }
 
-    /// Takes over the ticket keys of another, so that its sessions can be resumed here.
+    /// Takes over the ticket keys of another, so that its sessions can be resumed here; not where
+    /// clients were let in by another rule, because a client that resumes shows no certificate.
     #[must_use]
     pub fn with_tickets_of(&self, other: &TlsServer) -> Self {
         let mut config = ServerConfig::clone(&self.settings);
-        if config.ticketer.enabled() && other.settings.ticketer.enabled() {
+        let have_tickets = config.ticketer.enabled() && other.settings.ticketer.enabled();
+        if have_tickets && self.admission == other.admission {
             config.ticketer = Arc::clone(&other.settings.ticketer);
         }
-        TlsServer { settings: Arc::new(config) }
+        TlsServer { settings: Arc::new(config), admission: Arc::clone(&self.admission) }
     }
 
     /// A session for one connection.

@@ -95,6 +95,8 @@ pub(super) fn client(connection: UnbufferedClientConnection, name: String) -> Bo
 enum Step {
     Again,
     Rest,
+    PeerClosed,
+    Fault(Fault),
 }
 
 fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> Result<(), Fault> {
@@ -114,60 +116,85 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> R
 }
 
 impl<C: Connection> Rustls<C> {
-    /// One status of rustls. Returns the bytes to discard from the front of `incoming`.
+    /// One status of rustls. Returns the bytes to discard from the front of `incoming`, which
+    /// are to be discarded after a fault as well.
     fn step(
         &mut self,
         incoming: &mut [u8],
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
-    ) -> Result<(usize, Step), Fault> {
+    ) -> (usize, Step) {
         let UnbufferedStatus { mut discard, state, .. } = self.connection.process(incoming);
-        let step = match state.map_err(Fault::from)? {
-            ConnectionState::ReadTraffic(mut traffic) => {
-                while let Some(record) = traffic.next_record() {
-                    let record = record.map_err(Fault::from)?;
-                    discard += record.discard;
-                    plain.extend_from_slice(record.payload);
+        let step = match state {
+            Err(error) => Step::Fault(error.into()),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => {
+                        discard += record.discard;
+                        plain.extend_from_slice(record.payload);
+                    }
+                    Some(Err(error)) => break Step::Fault(error.into()),
+                    None => break Step::Again,
                 }
-                Step::Again
-            }
-            ConnectionState::EncodeTlsData(mut data) => {
-                encode(&mut data, outgoing)?;
-                Step::Again
-            }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut data)) => match encode(&mut data, outgoing) {
+                Ok(()) => Step::Again,
+                Err(fault) => Step::Fault(fault),
+            },
             // What was encoded is in `outgoing`, which is sent in order, once.
-            ConnectionState::TransmitTlsData(data) => {
+            Ok(ConnectionState::TransmitTlsData(data)) => {
                 data.done();
                 Step::Again
             }
-            ConnectionState::PeerClosed => {
-                self.phase = Phase::PeerClosed;
-                Step::Again
-            }
-            _ => Step::Rest,
+            Ok(ConnectionState::PeerClosed) => Step::PeerClosed,
+            Ok(_) => Step::Rest,
         };
-        Ok((discard, step))
+        (discard, step)
     }
 
-    /// Collects the alert that tells the peer of a fault.
+    /// Collects what was still to be said, at its end the alert that tells the peer of a fault.
+    /// rustls must not be asked once more than that: it would look at the bad bytes again.
     fn encode_alert(&mut self, outgoing: &mut Vec<u8>) {
-        // The first status after a fault is the alert; whatever else comes, there is no more.
-        if let ConnectionState::EncodeTlsData(mut data) =
-            match self.connection.process(&mut []).state {
-                Ok(state) => state,
-                Err(_) => return,
+        while self.connection.common().wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                self.connection.process(&mut []).state
+            else {
+                return;
+            };
+            if encode(&mut data, outgoing).is_err() {
+                return;
             }
-        {
-            let _ = encode(&mut data, outgoing);
         }
     }
 
-    fn note_progress(&mut self) {
-        if self.phase == Phase::Handshaking && !self.connection.common().is_handshaking() {
-            self.phase = Phase::Open;
-        }
-        if self.server_name.is_none() {
-            self.server_name = ASKED_NAME.take();
+    /// Reads records until there is nothing left to do.
+    fn read(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> Progress {
+        let mut used = 0;
+        loop {
+            let (count, step) = self.step(&mut incoming[used..], plain, outgoing);
+            used += count;
+            if self.phase == Phase::Handshaking && !self.connection.common().is_handshaking() {
+                self.phase = Phase::Open;
+            }
+            let fault = match step {
+                Step::Again => continue,
+                Step::Rest => None,
+                Step::PeerClosed if self.phase == Phase::Open => {
+                    self.phase = Phase::PeerClosed;
+                    continue;
+                }
+                Step::PeerClosed => Some(Fault::truncated(self.phase)),
+                Step::Fault(fault) => {
+                    self.encode_alert(outgoing);
+                    Some(fault.explained(&incoming[used..]))
+                }
+            };
+            return Progress { used, phase: self.phase, fault };
         }
     }
 
@@ -186,18 +213,40 @@ impl<C: Connection> Rustls<C> {
             let UnbufferedStatus { state, .. } = self.connection.process(rest);
             match state.map_err(Fault::from)? {
                 ConnectionState::WriteTraffic(mut traffic) => {
-                    let start = outgoing.len();
-                    outgoing.resize(start + room, 0);
-                    let result = write(&mut traffic, &mut outgoing[start..]);
-                    outgoing.truncate(start + result.as_ref().copied().unwrap_or(0));
-                    return result
-                        .map(drop)
-                        .map_err(|error| Fault::protocol(&format!("TLS: {error}")));
+                    return fill(outgoing, room, |outgoing| write(&mut traffic, outgoing));
                 }
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut data, outgoing)?,
                 ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.phase = Phase::PeerClosed,
-                _ => return Ok(()),
+                // Both have said their last word.
+                ConnectionState::Closed => return Ok(()),
+                // Whoever writes has read first: all records are done with, and it is open.
+                other => return Err(Fault::internal(&format!("{other:?} before a write"))),
+            }
+        }
+    }
+}
+
+/// Has `write` fill room behind what is there. An answer to a key update of the peer's goes out
+/// before anything else, and needs room that nobody could have known of.
+fn fill(
+    outgoing: &mut Vec<u8>,
+    mut room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
+) -> Result<(), Fault> {
+    let start = outgoing.len();
+    loop {
+        outgoing.resize(start + room, 0);
+        match write(&mut outgoing[start..]) {
+            Ok(count) => {
+                outgoing.truncate(start + count);
+                return Ok(());
+            }
+            Err(EncryptError::InsufficientSize(error)) if error.required_size > room => {
+                room = error.required_size;
+            }
+            Err(error) => {
+                outgoing.truncate(start);
+                return Err(Fault::protocol(&format!("TLS: {error}")));
             }
         }
     }
@@ -209,22 +258,17 @@ impl<C: Connection> Session for Rustls<C> {
         incoming: &mut [u8],
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
-    ) -> Result<Progress, Fault> {
-        let mut used = 0;
-        loop {
-            match self.step(&mut incoming[used..], plain, outgoing) {
-                Ok((count, Step::Again)) => used += count,
-                Ok((count, Step::Rest)) => {
-                    used += count;
-                    self.note_progress();
-                    return Ok(Progress { used, phase: self.phase });
-                }
-                Err(fault) => {
-                    self.encode_alert(outgoing);
-                    return Err(fault.explained(&incoming[used..]));
-                }
-            }
+    ) -> Progress {
+        if self.phase != Phase::Handshaking {
+            return self.read(incoming, plain, outgoing);
         }
+        // Whatever became of the session that noted a name last, the note was not for this one.
+        ASKED_NAME.set(None);
+        let progress = self.read(incoming, plain, outgoing);
+        if let Some(name) = ASKED_NAME.take() {
+            self.server_name = Some(name);
+        }
+        progress
     }
 
     fn seal(&mut self, rest: &mut [u8], plain: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Fault> {

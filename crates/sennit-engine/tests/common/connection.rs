@@ -17,6 +17,7 @@ pub type Connection = Transport<TestHost, Recorder>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Data(Vec<u8>),
+    Secured,
     Eof,
     Lost(Option<io::ErrorKind>),
     Pause,
@@ -90,6 +91,10 @@ impl Protocol<TestHost> for Recorder {
     fn data_received(&self, reactor: &Loop, data: &[u8]) {
         self.largest.set(self.largest.get().max(data.len()));
         self.hear(reactor, Heard::Data(data.to_vec()));
+    }
+
+    fn secured(&self, reactor: &Loop) {
+        self.hear(reactor, Heard::Secured);
     }
 
     fn has_buffer(&self) -> bool {

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod peer;
 pub mod probe;
 pub mod random;
+pub mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::io;
