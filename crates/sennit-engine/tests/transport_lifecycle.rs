@@ -336,6 +336,7 @@ fn check_story(seed: u64, story: &[Heard]) {
             Heard::Data(_) => assert!(!ended, "seed {seed}: data after the end: {story:?}"),
             Heard::Eof => assert!(!std::mem::replace(&mut ended, true), "seed {seed}"),
             Heard::Pause => assert!(!std::mem::replace(&mut paused, true), "seed {seed}"),
+            Heard::Secured => unreachable!("there is no TLS"),
             Heard::Resume => assert!(std::mem::replace(&mut paused, false), "seed {seed}"),
             Heard::Lost(_) => assert!(last, "seed {seed}: {story:?}"),
             Heard::Deadline(_) | Heard::Abandoned => panic!("seed {seed}: {story:?}"),
