@@ -83,7 +83,8 @@ impl Fault {
                 .map(|byte| char::from(*byte))
                 .flat_map(char::escape_default)
                 .collect();
-            self.message = format!("the peer sends plain text ({shown:?}) where TLS was expected");
+            self.message =
+                format!("the peer sends plain text (\"{shown}\") where TLS was expected");
         }
         self
     }
