@@ -16,6 +16,7 @@ from typing import Any
 
 import figures_tls
 import measure
+import streams
 from measure import MeasuringError, Server, held, running, twin
 
 Options = argparse.Namespace
@@ -200,6 +201,7 @@ FIGURES = {
         *figures_tls.FIGURES,
     )
 }
+FIGURES |= streams.FIGURES
 
 
 def parser() -> argparse.ArgumentParser:

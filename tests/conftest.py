@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from certificates import Certificates
 
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -27,3 +28,13 @@ def peer() -> Callable[[str], Path]:
         return Path(path)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority `ca` with certificates `server` (localhost, 127.0.0.1), `other` and `client`."""
+    made = Certificates(tmp_path_factory.mktemp("certificates"))
+    made.make("server", "DNS:localhost", "IP:127.0.0.1")
+    made.make("other", "DNS:other.example", "DNS:*.wild.example")
+    made.make("client", "DNS:client.example")
+    return made

@@ -1,6 +1,7 @@
 // The load: messages there and back on a fixed set of connections, as fast as they go or at a fixed rate.
 //
 //   load PORT CONNECTIONS SECONDS RATE echo SIZE
+//   load PORT CONNECTIONS SECONDS RATE lines SIZE
 //   load PORT CONNECTIONS SECONDS RATE http [minimal|browser]
 //
 // RATE is of messages in a second over all connections, 0 for as fast as they go; load.h has the rules. One line of
@@ -52,14 +53,16 @@ static void make_request(int port, int is_browser) {
 int main(int argc, char **argv) {
     if (argc < 6) {
         fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS RATE echo SIZE\n"
+                        "       load PORT CONNECTIONS SECONDS RATE lines SIZE\n"
                         "       load PORT CONNECTIONS SECONDS RATE http [minimal|browser]\n");
         return 2;
     }
     raise_descriptor_limit();
     int port = atoi(argv[1]), connections = atoi(argv[2]);
-    if (!strcmp(argv[5], "echo")) {
+    if (!strcmp(argv[5], "echo") || !strcmp(argv[5], "lines")) {
         answer_size = message_size = argc > 6 ? atol(argv[6]) : 1024;
         message = memset(malloc(message_size), 'x', message_size);
+        if (!strcmp(argv[5], "lines")) message[message_size - 1] = '\n';
     } else {
         make_request(port, argc > 6 && !strcmp(argv[6], "browser"));
     }

@@ -12,6 +12,7 @@
     ├── BusyError                                  you: it does something else already
     ├── OverloadedError                            a limit has refused it
     ├── ConfigError (also ValueError)              you: a setting makes no sense
+    ├── DeadlockError (also RuntimeError)          you: everybody waits and nothing can happen
     └── InternalError                              us: please report it
 
 A builtin that a program would catch anyway is a base too. Cancellation is
@@ -33,6 +34,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLostError",
     "DeadlineError",
+    "DeadlockError",
     "IncompleteReadError",
     "InternalError",
     "LocalProtocolError",
@@ -116,6 +118,10 @@ class OverloadedError(SennitError):
 
 class ConfigError(SennitError, ValueError):
     """A setting makes no sense."""
+
+
+class DeadlockError(SennitError, RuntimeError):
+    """Every task of a simulated program waits, and nothing is left that could happen."""
 
 
 class InternalError(SennitError):

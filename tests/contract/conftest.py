@@ -8,9 +8,24 @@ from typing import Any
 import pytest
 
 import sennit
+from sennit import testing
+from sennit.testing.sockets import reset
 
-LOOPS = {"reactor": sennit.Reactor, "asyncio": asyncio.SelectorEventLoop}
+LINK = testing.Link(latency=0.001, jitter=0.001, chunk=50_000, window=256 * 1024)
+
+
+def on_a_link() -> testing.Reactor:
+    return testing.Reactor(seed=1, link=LINK)
+
+
+LOOPS = {
+    "reactor": sennit.Reactor,
+    "asyncio": asyncio.SelectorEventLoop,
+    "memory": testing.Reactor,
+    "link": on_a_link,
+}
 FAMILIES = {"tcp": socket.AF_INET, "unix": socket.AF_UNIX}
+SIMULATED = {socket.AF_INET: ("10.0.0.7", 80), socket.AF_UNIX: "/run/contract"}
 
 
 class Recorder(asyncio.Protocol):
@@ -73,10 +88,23 @@ def reported(loop: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:
     return contexts
 
 
+def connect_simulated(loop: testing.Reactor, family: int) -> tuple[socket.socket, socket.socket]:
+    """A connection of a simulated network, its far end a plain blocking socket."""
+    with loop.network.bind(SIMULATED[family]) as listening:
+        listening.listen(1)
+        ours = loop.run_until_complete(loop.network.connect(SIMULATED[family]))
+        return ours, listening.accept()[0]
+
+
 @pytest.fixture(params=FAMILIES)
-def sockets(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+def sockets(
+    request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop
+) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected sockets."""
-    if FAMILIES[request.param] == socket.AF_UNIX:
+    family = FAMILIES[request.param]
+    if isinstance(loop, testing.Reactor):
+        ends = connect_simulated(loop, family)
+    elif family == socket.AF_UNIX:
         ends = socket.socketpair()
     else:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -85,6 +113,18 @@ def sockets(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, soc
     yield ends
     for end in ends:
         end.close()
+
+
+@pytest.fixture
+def break_off(loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket], None]:
+    """Closes a peer's end so that the connection is reset."""
+
+    def linger(peer: socket.socket) -> None:
+        # Zero seconds of lingering: the close is a reset.
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        peer.close()
+
+    return reset if isinstance(loop, testing.Reactor) else linger
 
 
 @pytest.fixture

@@ -14,9 +14,6 @@ INSIDE = "looks into asyncio's own insides"
 
 EXCLUDED = {
     "Events.test_bidirectional_pty": f"pipes: {LATER}",
-    "Events.test_create_datagram_endpoint": f"UDP: {LATER}",
-    "Events.test_create_datagram_endpoint_ipv6": f"UDP: {LATER}",
-    "Events.test_create_datagram_endpoint_sock": f"UDP: {LATER}",
     "Events.test_create_server_multiple_hosts_ipv4": f"{INSIDE}: mocks its sockets",
     "Events.test_create_server_multiple_hosts_ipv6": f"{INSIDE}: mocks its sockets",
     "Events.test_create_server_ssl": f"TLS: {LATER}",
@@ -45,7 +42,7 @@ EXCLUDED = {
 }
 
 # Tests that Python 3.11 does not have yet.
-NEWER = {"Events.test_datagram_send_to_non_listening_address": f"UDP: {LATER}"}
+NEWER: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,24 @@
 //! What the engine calls back: the host's own values, and the sources behind descriptors.
 
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::clock::{Clock, Nanos};
 use crate::poller::{Poller, Readiness};
 use crate::reactor::Reactor;
+use crate::socket;
+
+/// What a reactor does that has nothing to do, under a clock that does not pass by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Looks again: the clock was moved, or there is something to do now.
+    Look,
+    /// Sleeps until something comes, at most for a time by the system's clock.
+    Sleep(Option<Duration>),
+}
 
 /// The program that a reactor works for: Python, or a Rust program in tests and in the lab.
 ///
@@ -49,6 +63,18 @@ pub trait Host: Sized + 'static {
 
     /// Once in every turn, after the poll: the place for pending signals.
     fn polled(&self, _reactor: &Reactor<Self>) {}
+
+    /// Under a clock that does not pass by itself: nothing is ready, and nothing is due before a
+    /// time; `None`: nothing is scheduled at all. Also called where [`Clock::has_spun`].
+    fn idle(&self, _reactor: &Reactor<Self>, _due: Option<Nanos>) -> Idle {
+        Idle::Sleep(None)
+    }
+
+    /// A stream socket whose connection to an address is being made: the place where a simulated
+    /// network takes the system's.
+    fn connect(&self, _reactor: &Reactor<Self>, address: &SocketAddr) -> io::Result<OwnedFd> {
+        socket::start_stream(address)
+    }
 
     /// Shows the collector what a callback holds.
     fn visit(_callback: &Self::Callback, _visitor: &mut dyn FnMut(&Self::Value)) {}

@@ -14,6 +14,7 @@
 //! | [`listener`] | accepting, and backing off when descriptors run out |
 //! | [`stream`] | a connected socket and its write queue, without any callback |
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
+//! | [`datagrams`] | a socket for datagrams, with manners |
 //! | [`tls`] | TLS beneath a stream |
 //! | [`limits`] | the process's descriptor limit |
 //!
@@ -21,6 +22,7 @@
 //! may call back into it from anywhere.
 
 pub mod clock;
+pub mod datagrams;
 pub mod host;
 pub mod limits;
 pub mod listener;
@@ -35,8 +37,8 @@ pub mod transport;
 pub mod waker;
 pub mod watcher;
 
-pub use clock::{Clock, MonotonicClock, Nanos};
-pub use host::{Host, Source};
+pub use clock::{Clock, ManualClock, MonotonicClock, Nanos};
+pub use host::{Host, Idle, Source};
 pub use poller::{EpollPoller, Interest, Poller, Readiness};
 pub use reactor::Reactor;
 pub use sources::Token;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crossbeam_queue::SegQueue;
 
 use crate::clock::{Clock, MILLISECOND, Nanos};
-use crate::host::{Host, Source};
+use crate::host::{Host, Idle, Source};
 use crate::poller::{Event, Interest, Poller, Readiness};
 use crate::sources::{Sources, Token};
 use crate::timer::{TimerHeap, Wheel};
@@ -398,6 +398,7 @@ impl<H: Host> Reactor<H> {
             && self.clock.coarse() <= self.polled_at.get()
     }
 
+    #[inline(always)] // as `sleep`
     fn sleep_time(&self) -> Option<Duration> {
         let timer = self.timers.borrow().next_due();
         let deadline = self.wheel.borrow().next_due();
@@ -416,6 +417,9 @@ impl<H: Host> Reactor<H> {
         events: &mut <H::Poller as Poller>::Buffer,
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
+        if !self.clock.passes() {
+            return self.wait_by_hand(events, timeout == Some(Duration::ZERO));
+        }
         if timeout == Some(Duration::ZERO) {
             let coarse = self.clock.coarse();
             if coarse.saturating_sub(self.parked_at.get()) < LET_OTHERS_IN {
@@ -427,6 +431,38 @@ impl<H: Host> Reactor<H> {
             self.host.unpark();
             return count;
         }
+        self.sleep(events, timeout)
+    }
+
+    /// Under a clock that does not pass by itself: what is ready comes first, then the host says
+    /// what happens to the time. A program that spins does not stop it for ever.
+    #[cold]
+    #[inline(never)]
+    fn wait_by_hand(
+        &self,
+        events: &mut <H::Poller as Poller>::Buffer,
+        is_busy: bool,
+    ) -> io::Result<usize> {
+        let count = self.poller.wait(events, Some(Duration::ZERO))?;
+        if count > 0 || (is_busy && !self.clock.has_spun()) {
+            return Ok(count);
+        }
+        let due = self.sleep_time().map(|time| self.clock.now() + time.as_nanos() as Nanos);
+        if is_busy && due.is_none() {
+            return Ok(0);
+        }
+        match self.host.idle(self, due) {
+            Idle::Sleep(time) if !is_busy => self.sleep(events, time),
+            _ => Ok(0),
+        }
+    }
+
+    #[inline(always)] // the second caller, which is cold, must not cost the first one a call
+    fn sleep(
+        &self,
+        events: &mut <H::Poller as Poller>::Buffer,
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
         if !self.waker.fall_asleep() {
             self.waker.wake_up();
             return self.poller.wait(events, Some(Duration::ZERO));

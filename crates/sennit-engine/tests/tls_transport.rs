@@ -196,7 +196,10 @@ fn a_deadline_that_was_met_means_nothing_later() {
     let (connection, _peer) = secured(&reactor, BOTH);
     common::call_at(&reactor, reactor.turn_time() + 2 * TIMEOUT, |reactor| reactor.stop());
     reactor.run().unwrap();
-    assert_eq!((connection.state(), connection.protocol().take()), (State::Open, vec![]));
+    assert_eq!(connection.state(), State::Open);
+    // The protocol may have deadlines of its own, and looks whether one of them has passed.
+    let heard = connection.protocol().take();
+    assert!(heard.iter().all(|heard| matches!(heard, Heard::Deadline(_))), "{heard:?}");
 }
 
 #[test]

@@ -339,7 +339,7 @@ fn check_story(seed: u64, story: &[Heard]) {
             Heard::Secured => unreachable!("there is no TLS"),
             Heard::Resume => assert!(std::mem::replace(&mut paused, false), "seed {seed}"),
             Heard::Lost(_) => assert!(last, "seed {seed}: {story:?}"),
-            Heard::Abandoned => panic!("seed {seed}: {story:?}"),
+            Heard::Deadline(_) | Heard::Abandoned => panic!("seed {seed}: {story:?}"),
         }
     }
     assert!(matches!(story.last(), Some(Heard::Lost(_))), "seed {seed}: {story:?}");

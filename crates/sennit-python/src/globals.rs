@@ -48,6 +48,8 @@ names!(
     connection_made,
     data_received,
     eof_received,
+    datagram_received,
+    error_received,
     connection_lost,
     pause_writing,
     resume_writing,
@@ -72,6 +74,9 @@ names!(
     max_size,
     frame_received,
     frame_error,
+    _idle,
+    _open_stream,
+    _manual_clock,
 );
 
 /// Everything that was looked up.
@@ -83,6 +88,8 @@ pub struct Globals {
     pub timer_handle_type: Object,
     pub transport_type: Object,
     pub transport_fields: usize,
+    pub datagram_type: Object,
+    pub datagram_fields: usize,
     pub tls_server_type: Object,
     pub tls_client_type: Object,
     pub loop_type: Object,
@@ -171,6 +178,7 @@ pub fn fill() -> Outcome<()> {
     let asyncio = Object::import(c"asyncio")?;
     let handle_slots = find_handle_slots(&asyncio)?;
     let transport = asyncio.attribute(c"Transport")?;
+    let datagram_transport = asyncio.attribute(c"DatagramTransport")?;
     let transport_extra_slot = slot_offset(&transport, c"_extra")?;
     // SAFETY: a new empty tuple; GIL.
     let empty_tuple = unsafe { Object::owned(ffi::PyTuple_New(0))? };
@@ -186,6 +194,9 @@ pub fn fill() -> Outcome<()> {
         transport_type: crate::transport::make_type(&transport)?,
         // SAFETY: a type object; GIL.
         transport_fields: unsafe { (*type_pointer(&transport)).tp_basicsize as usize },
+        datagram_type: crate::datagrams::make_type(&datagram_transport, &transport)?,
+        // SAFETY: a type object; GIL.
+        datagram_fields: unsafe { (*type_pointer(&datagram_transport)).tp_basicsize as usize },
         tls_server_type: crate::tls::make_server_type()?,
         tls_client_type: crate::tls::make_client_type()?,
         loop_type: crate::event_loop::make_type()?,

@@ -1,14 +1,18 @@
 //! Python as the engine's host: how callbacks run, how the GIL is let go, where errors go.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3_ffi as ffi;
-use sennit_engine::{Clock, EpollPoller, Host, MonotonicClock, Reactor};
+use sennit_engine::{Clock, EpollPoller, Host, Idle, Nanos, Reactor};
 
 use crate::globals::globals;
 use crate::handle::Handle;
 use crate::kit::{Object, Outcome, Raised, raise, take_exception};
+use crate::simulation::{self, LoopClock};
 
 /// How often this process is the child of a fork since the module was imported.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -94,6 +98,13 @@ impl PythonHost {
         None
     }
 
+    /// Lets the exception that is set leave the loop.
+    fn leave(&self, reactor: &Reactor<Self>) {
+        let before = self.leaving.replace(Some(take_exception()));
+        drop(before);
+        reactor.interrupt();
+    }
+
     /// Calls a method of the loop that reports something; its own errors are caught too.
     pub fn tell(&self, reactor: &Reactor<Self>, method: &Object, arguments: &[&Object]) {
         let mut all = vec![self.event_loop()];
@@ -177,7 +188,7 @@ fn run_handle_timed(reactor: &Reactor<PythonHost>, handle: &Handle) {
 
 impl Host for PythonHost {
     type Poller = EpollPoller;
-    type Clock = MonotonicClock;
+    type Clock = LoopClock;
     type Callback = Handle;
     type Value = *mut ffi::PyObject;
 
@@ -227,9 +238,22 @@ impl Host for PythonHost {
         }
         // An exception of a signal handler leaves the loop, whatever it is: it has interrupted
         // no callback that it could be reported for.
-        let before = self.leaving.replace(Some(take_exception()));
-        drop(before);
-        reactor.interrupt();
+        self.leave(reactor);
+    }
+
+    fn idle(&self, reactor: &Reactor<Self>, due: Option<Nanos>) -> Idle {
+        simulation::idle(self.event_loop(), due).unwrap_or_else(|Raised| {
+            self.leave(reactor);
+            Idle::Look
+        })
+    }
+
+    fn connect(&self, reactor: &Reactor<Self>, address: &SocketAddr) -> io::Result<OwnedFd> {
+        if reactor.clock().passes() {
+            return sennit_engine::socket::start_stream(address);
+        }
+        simulation::connect(self.event_loop(), address)
+            .unwrap_or_else(|Raised| Err(simulation::report(reactor)))
     }
 
     fn visit(callback: &Handle, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {

@@ -8,10 +8,12 @@
 //! | [`event_loop`] | `Loop`, the native half of `sennit.Reactor` |
 //! | [`handle`] | `Handle` and `TimerHandle` |
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
+//! | [`datagrams`] | asyncio's datagram transports |
 //! | [`tls`] | the two ends of TLS |
 //! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
+mod datagrams;
 mod event_loop;
 mod globals;
 mod handle;
@@ -19,6 +21,7 @@ mod host;
 mod http;
 mod kit;
 mod listener;
+mod simulation;
 mod stream;
 mod tls;
 mod transport;
@@ -81,6 +84,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Handle", &globals.handle_type)?;
         add(module, c"TimerHandle", &globals.timer_handle_type)?;
         add(module, c"Transport", &globals.transport_type)?;
+        add(module, c"DatagramTransport", &globals.datagram_type)?;
         add(module, c"TlsServer", &globals.tls_server_type)?;
         add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"Request", &globals.http.request_type)?;

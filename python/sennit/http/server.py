@@ -12,7 +12,7 @@ from sennit.errors import ConfigError
 from sennit.http.message import Request, Response
 from sennit.http.url import parse_listen_url
 from sennit.reactor import Reactor, current_reactor, run
-from sennit.reactor.listening import FULL_BACKLOG, listening_sockets
+from sennit.reactor.listening import FULL_BACKLOG
 
 if TYPE_CHECKING:
     import asyncio
@@ -166,7 +166,7 @@ async def listen(handler: Handler, *urls: str, **settings: float) -> Server:
     try:
         for url in urls:
             host, port = parse_listen_url(url)
-            sockets += await listening_sockets(reactor, host, port)
+            sockets += await reactor._listening_sockets(host, port)  # noqa: SLF001
         server._listen(sockets)  # noqa: SLF001 - one room
     except BaseException:
         server._core.abort()  # noqa: SLF001

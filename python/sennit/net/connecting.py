@@ -11,7 +11,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
-from sennit.net.options import ConnectOptions, merge
+from sennit.net.binding import connect_datagrams
+from sennit.net.options import ConnectOptions, local_address, merge
 from sennit.net.stream import Stream
 from sennit.net.tls import ClientTls
 from sennit.net.url import Endpoint, parse_endpoint
@@ -86,21 +87,6 @@ def _client_tls(endpoint: Endpoint, options: ConnectOptions) -> ClientTls | None
     return options.tls
 
 
-def _local_address(text: str | None) -> tuple[str, int] | None:
-    """Host and port out of `HOST`, `HOST:PORT` or `[HOST]:PORT`."""
-    if text is None:
-        return None
-    host, port = text, "0"
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or "0"
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(f"local_address is {text!r}, it must be HOST or HOST:PORT")
-    return host, int(port)
-
-
 async def _open(
     reactor: Reactor, endpoint: Endpoint, factory: Callable[[], _P], options: ConnectOptions
 ) -> tuple[Any, _P]:
@@ -114,7 +100,7 @@ async def _open(
         secure = {"ssl": tls, "server_hostname": name, "ssl_handshake_timeout": timeout}
     if endpoint.scheme == "unix":
         return await reactor.create_unix_connection(factory, endpoint.path, **secure)
-    local = _local_address(options.local_address)
+    local = local_address(options.local_address)
     return await reactor.create_connection(
         factory,
         endpoint.host,
@@ -145,7 +131,7 @@ async def open_connection(
     """
     endpoint = parse_endpoint(url)
     if endpoint.scheme == "udp":
-        raise ConfigError(f"{url} has datagrams, not connections: net.bind opens it")
+        raise ConfigError(f"{url} has datagrams, not connections: net.connect talks to it")
     if endpoint.scheme != "unix" and (endpoint.host is None or endpoint.port == 0):
         raise ConfigError(f"{url} says not where to connect to; write a host and a port above 0")
     options = merge(ConnectOptions, url, endpoint.options, given)
@@ -173,15 +159,17 @@ async def connect(url: str, protocol: Callable[[], _P], **options: Any) -> _P: .
 @overload
 async def connect(url: str, protocol: _P, **options: Any) -> _P: ...
 async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
-    """Connect, and return the protocol once it is connected; a `Stream` if none is given.
+    """Connect, and return the protocol once it is connected; without one a `Stream`.
+
+    With `udp://` that is a `DatagramProtocol`, or a `DatagramSocket` that talks to one address.
 
     Addresses of a name are tried one after the other, the next one as well when one has not
     answered after `attempt_delay` (RFC 8305); of many connections to one endpoint, 256 are opened
     at a time.
 
     Args:
-        url: `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///PATH`; the options may stand in the
-            query.
+        url: `tcp://HOST:PORT`, `tls://HOST:PORT`, `unix:///PATH` or `udp://HOST:PORT`; the options
+            may stand in the query.
         protocol: A Protocol, or its class; None: a `Stream`.
         **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
             `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
@@ -196,13 +184,16 @@ async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
         RemoteProtocolError: The server speaks no TLS, or refuses ours.
         RuntimeError: No sennit.Reactor runs in this thread.
     """
-    factory: Callable[[], Any]
+    factory: Callable[[], Any] | None
     if protocol is None:
-        factory = Stream
+        factory = None
     elif isinstance(protocol, asyncio.BaseProtocol):
         factory = lambda: protocol  # noqa: E731 - the one that was given
     elif callable(protocol):
         factory = protocol
     else:
         raise ConfigError(f"{protocol!r} is no Protocol, and makes none")
-    return (await open_connection(current_reactor(), url, factory, options))[1]
+    reactor = current_reactor()
+    if url.startswith("udp:"):
+        return await connect_datagrams(reactor, url, factory, options)
+    return (await open_connection(reactor, url, factory or Stream, options))[1]

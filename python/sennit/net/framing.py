@@ -45,8 +45,8 @@ def _check_size(name: str, size: int, least: int, most: int = LARGEST) -> None:
 class Lines:
     """Frames with an ending behind each; by default lines.
 
-    A CR before the default ending is part of it, so lines of both kinds are read. A frame that holds its
-    ending, or a line that ends with a CR, cannot be sent.
+    A CR before the default ending is part of it, so lines of both kinds are read. A frame that
+    holds its ending, or a line that ends with a CR, cannot be sent.
 
     Args:
         max_size: Bytes of a received frame without its ending, 0 to 4,294,967,295. Default 64 KiB.
@@ -94,7 +94,8 @@ class LengthPrefixed:
 
     Args:
         bits: How wide the length is: 8, 16 or 32.
-        max_size: Bytes of a received frame, 0 to 4,294,967,295. Default 64 KiB, or what the width allows.
+        max_size: Bytes of a received frame, 0 to 4,294,967,295. Default 64 KiB, or what the width
+            allows.
         byte_order: `"big"`, as most protocols have it, or `"little"`.
 
     Raises:
@@ -144,16 +145,17 @@ Framing: TypeAlias = Lines | Netstrings | LengthPrefixed | FixedSize
 class FrameProtocol(core.FrameProtocol, asyncio.Protocol):
     """A protocol that is called with each frame; a subclass says what to do with it.
 
-    It works over every transport of asyncio's kind, and splits natively over those of a Reactor. Override
-    `frame_received(frame)`, and whatever else of asyncio's protocol is wanted; a `connection_made` that is
-    overridden calls `super().connection_made(transport)`.
+    It works over every transport of asyncio's kind, and splits natively over those of a Reactor.
+    Override `frame_received(frame)`, and whatever else of asyncio's protocol is wanted; a
+    `connection_made` that is overridden calls `super().connection_made(transport)`.
 
     - `send_frame(frame)` queues a frame.
-    - `frame_error(error)` is called with a `RemoteProtocolError` when the peer has broken the framing, has passed
-      a limit or has ended within a frame. By default it aborts the connection, and over a
-      Reactor's transport `connection_lost` gets the error.
+    - `frame_error(error)` is called with a `RemoteProtocolError` when the peer has broken the
+      framing, has passed a limit or has ended within a frame. By default it aborts the
+      connection, and over a Reactor's transport `connection_lost` gets the error.
     - `set_framing(framing)` holds from the next frame on, also for what has come already.
-    - `pause_reading()` and `resume_reading()` stop and continue the frames, those that have come too.
+    - `pause_reading()` and `resume_reading()` stop and continue the frames, those that have come
+      too.
     - `take_buffered()` gives the bytes that were not handed out, for a protocol that takes over.
 
     After `transport.close()` no frame is handed out any more.

@@ -10,7 +10,7 @@ from sennit.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ConnectOptions", "ListenOptions", "merge"]
+__all__ = ["ConnectOptions", "DatagramOptions", "ListenOptions", "local_address", "merge"]
 
 _O = TypeVar("_O")
 
@@ -67,6 +67,24 @@ class ConnectOptions:
     attempt_delay: float = _option(0.25, "seconds", "before the next address is tried as well")
     local_address: str | None = _option(None, "text", "HOST or HOST:PORT to connect from")
     keep_alive: bool = _option(False, "flag", "TCP keep-alive")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DatagramOptions:
+    """How to open a socket for datagrams."""
+
+    connect_timeout: float = _option(30.0, "seconds", "for the look-up of a name")
+    local_address: str | None = _option(None, "text", "HOST or HOST:PORT to send from")
+    reuse_port: bool = _option(False, "flag", "share the port with other sockets")
+    broadcast: bool = _option(False, "flag", "allow sending to broadcast addresses")
+    groups: tuple[str, ...] = _option((), "list", "multicast groups to join, GROUP or GROUP@LOCAL")
+    multicast_ttl: int = _option(1, "count", "routers that multicast may pass")
+    multicast_loop: bool = _option(True, "flag", "hear one's own multicast on this machine")
+    receive_buffer: int = _option(
+        4 * 1024 * 1024, "count", "bytes that the kernel keeps for us", least=1
+    )
+    send_buffer: int | None = _option(None, "count", "bytes that the kernel keeps of ours", least=1)
+    max_queued: int = _option(1024, "count", "datagrams that wait to be received", least=1)
 
 
 def merge(table: type[_O], url: str, query: Mapping[str, str], given: Mapping[str, Any]) -> _O:
@@ -141,3 +159,22 @@ def _check(field: dataclasses.Field[Any], value: Any) -> Any:
     if not good:
         raise ConfigError(f"{field.name} is {value!r}, it must be {_wanted(field)}")
     return value
+
+
+def local_address(text: str | None) -> tuple[str, int] | None:
+    """Host and port out of `HOST`, `HOST:PORT` or `[HOST]:PORT`.
+
+    Raises:
+        ConfigError: It is nothing of that kind.
+    """
+    if text is None:
+        return None
+    host, port = text, "0"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or "0"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"local_address is {text!r}, it must be HOST or HOST:PORT")
+    return host, int(port)

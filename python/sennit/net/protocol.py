@@ -111,7 +111,8 @@ class Factory(Generic[_P]):
             self.protocol = protocol
         elif not hasattr(self, "protocol") and type(self).make_protocol is Factory.make_protocol:
             raise ConfigError(f"{type(self).__name__} needs a protocol class, or make_protocol()")
-        self._transports: set[Any] = set()
+        # Where this factory's protocols are served: a server knows its transports.
+        self._servers: list[Any] = []
 
     def __call__(self) -> _P:
         """A protocol that knows this factory; what listeners call."""
@@ -121,11 +122,11 @@ class Factory(Generic[_P]):
         return protocol
 
     def __len__(self) -> int:
-        return len(self._transports)
+        return sum(len(server._connected()) for server in self._servers)  # noqa: SLF001
 
     def __iter__(self) -> Iterator[_P]:
         """The protocols of all connections; the loop may close them, and others may come."""
-        return iter([transport.get_protocol() for transport in self._transports])
+        return iter([transport.get_protocol() for transport in self._transports()])
 
     def make_protocol(self) -> _P:
         """A protocol for a new connection."""
@@ -148,16 +149,11 @@ class Factory(Generic[_P]):
         """
         data = bytes(data)
         count = 0
-        for transport in tuple(self._transports):
+        for transport in self._transports():
             if not transport.is_closing() and transport.get_protocol() is not besides:
                 transport.write(data)
                 count += 1
         return count
 
-    # -- called by the server ----------------------------------------------------------------------
-
-    def _connected(self, transport: Any) -> None:
-        self._transports.add(transport)
-
-    def _disconnected(self, transport: Any) -> None:
-        self._transports.discard(transport)
+    def _transports(self) -> list[Any]:
+        return [one for server in self._servers for one in server._connected()]  # noqa: SLF001

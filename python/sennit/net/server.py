@@ -1,37 +1,32 @@
-"""Listening: `listen` makes a Server, which knows its connections, its limits and its end."""
+"""A Server: listening sockets that know their connections, their limits and their end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import enum
-import inspect
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sennit._native import core
 from sennit.errors import ConfigError
-from sennit.net.handler import StreamFactory
-from sennit.net.options import ListenOptions, merge
-from sennit.net.protocol import Factory
-from sennit.net.tls import ServerTls
-from sennit.net.url import Endpoint, endpoint_url, parse_endpoint
-from sennit.reactor import Reactor, current_reactor
+from sennit.net.binding import open_datagrams
+from sennit.net.url import Endpoint, endpoint_url
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["Server", "ServerState", "listen"]
+    from sennit.net.options import DatagramOptions, ListenOptions
+    from sennit.net.protocol import Factory
+    from sennit.net.tls import ServerTls
+    from sennit.reactor import Reactor
+
+__all__ = ["Server", "ServerState"]
 
 _logger = logging.getLogger("sennit.net")
 
 GRACE = 30.0
 """Seconds that connections have to end when a server closes."""
-
-_CONNECTIONS_OF_DESCRIPTORS = 0.8
-"""Share of the descriptor limit that connections may take; the rest is for files and upstreams."""
 
 _RELOAD_INTERVAL = 1.0
 """Seconds between two looks at the files of certificates."""
@@ -51,6 +46,7 @@ class Server:
 
     def __init__(self, reactor: Reactor, factory: Factory[Any]) -> None:
         self.factory = factory
+        factory._servers.append(self)  # noqa: SLF001 - one room
         self._reactor = reactor
         self._state = ServerState.NEW
         self._urls: list[str] = []
@@ -60,6 +56,8 @@ class Server:
         self._tls: list[ServerTls] = []
         self._watch: asyncio.TimerHandle | None = None
         self._transports: set[Any] = set()
+        self._handshaking: set[Any] = set()
+        self._sockets: list[Any] = []
         self._addresses: dict[str, int] = {}
         self._accepted = 0
         self._refused = 0
@@ -97,7 +95,7 @@ class Server:
     @property
     def connections(self) -> frozenset[Any]:
         """The protocols (for a stream handler: the streams) that are connected now."""
-        return self.factory.connections
+        return frozenset(transport.get_protocol() for transport in self._connected())
 
     def statistics(self) -> dict[str, int]:
         """Counters since the server was made, and how many connections are open now."""
@@ -149,7 +147,14 @@ class Server:
         """Wait until the server is closed and its last connection is gone."""
         for server in self._servers:
             await server.wait_closed()
+        while any(datagrams._fileno() >= 0 for datagrams in self._sockets):  # noqa: SLF001
+            lost = self._reactor.create_future()
+            self._sockets[-1]._when_lost(lost.set_result)  # noqa: SLF001 - the seam for this
+            await lost
+            self._sockets.pop()
         self._state = ServerState.STOPPED
+        if self in self.factory._servers:  # noqa: SLF001 - one room
+            self.factory._servers.remove(self)  # noqa: SLF001
 
     async def __aenter__(self) -> Server:
         return self
@@ -171,6 +176,11 @@ class Server:
         for server in self._servers:
             server.close()
         self._remove_paths()
+        for datagrams in self._sockets:
+            if tell:
+                datagrams.close()
+            else:
+                datagrams.abort()
         if not tell:
             return
         for transport in tuple(self._transports):
@@ -184,8 +194,9 @@ class Server:
 
     # -- starting ----------------------------------------------------------------------------------
 
-    async def _start(self, endpoint: Endpoint, options: ListenOptions) -> None:
-        tls = _server_tls(endpoint, options)
+    async def _start(
+        self, endpoint: Endpoint, options: ListenOptions, tls: ServerTls | None
+    ) -> None:
         if tls is not None:
             self._tls.append(tls)
         common: dict[str, Any] = {
@@ -211,6 +222,21 @@ class Server:
         self._servers.append(server)
         scheme = endpoint.scheme if tls is None or endpoint.scheme == "unix" else "tls"
         self._urls += [endpoint_url(scheme, sock.getsockname()) for sock in server.sockets]
+
+    async def _start_datagrams(self, endpoint: Endpoint, options: DatagramOptions) -> None:
+        transport, _ = await open_datagrams(
+            self._reactor, self.factory, endpoint, options, is_remote=False
+        )
+        self._sockets.append(transport)
+        self._urls.append(endpoint_url("udp", transport.get_extra_info("sockname")))
+
+    def _give_up(self) -> None:
+        """Something could not start: nothing of the rest stays."""
+        for server in self._servers:
+            server.close()
+        for transport in self._sockets:
+            transport.abort()
+        self._remove_paths()
 
     def _remember_path(self, path: str) -> None:
         if path[0] != "\0":
@@ -246,6 +272,10 @@ class Server:
                     _logger.info("certificates were read again, new connections get them")
         self._watch = self._reactor.call_later(_RELOAD_INTERVAL, self._reload_changed)
 
+    def _connected(self) -> set[Any]:
+        """The transports whose protocols have heard of their connections."""
+        return self._transports - self._handshaking if self._handshaking else self._transports
+
     # -- called by the reactor's servers -----------------------------------------------------------
 
     def _attach(self, transport: Any) -> bool:
@@ -262,10 +292,11 @@ class Server:
             self._addresses[address] = count + 1
         self._accepted += 1
         self._transports.add(transport)
+        self._handshaking.add(transport)
         return True
 
     def _ready(self, transport: Any) -> None:
-        self.factory._connected(transport)  # noqa: SLF001 - one room
+        self._handshaking.discard(transport)
 
     def _handshake_failed(self, error: Exception | None) -> None:
         self._failed_handshakes += 1
@@ -273,7 +304,7 @@ class Server:
 
     def _detach(self, transport: Any) -> None:
         self._transports.discard(transport)
-        self.factory._disconnected(transport)  # noqa: SLF001 - one room
+        self._handshaking.discard(transport)
         address = _counted_address(transport)
         if address is not None:
             left = self._addresses.get(address, 0) - 1
@@ -290,93 +321,3 @@ def _counted_address(transport: Any) -> str | None:
         return None
     host: str = peer[0]
     return host
-
-
-def _server_tls(endpoint: Endpoint, options: ListenOptions) -> ServerTls | None:
-    """The TLS settings of an endpoint, given as one object or in parts."""
-    parts = {
-        name: getattr(options, name)
-        for name in ("certificate", "key", "client_ca", "client_certificate", "alpn")
-        if getattr(options, name) not in {None, "none", ()}
-    }
-    wanted = endpoint.scheme == "tls"
-    if options.tls is not None:
-        if parts:
-            raise ConfigError(f"tls is given, so {', '.join(parts)} belong into it")
-        if not isinstance(options.tls, ServerTls):
-            raise ConfigError(f"tls is {options.tls!r}, it must be a net.ServerTls")
-        if not wanted and endpoint.scheme != "unix":
-            raise ConfigError(f"tls is given for a {endpoint.scheme}:// URL; write tls://HOST:PORT")
-        return options.tls
-    if not wanted:
-        if parts:
-            raise ConfigError(f"{', '.join(parts)} mean something for tls:// only")
-        return None
-    if "certificate" not in parts:
-        raise ConfigError("a tls:// server needs a certificate and its key, or tls=ServerTls(...)")
-    return ServerTls(**parts, handshake_timeout=options.handshake_timeout)
-
-
-def _is_async(given: Any) -> bool:
-    call = getattr(given, "__call__", None)  # noqa: B004 - an object with an async __call__
-    return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(call)
-
-
-def _factory(given: Any) -> Factory[Any]:
-    """What makes protocols, out of what a user may give."""
-    if isinstance(given, Factory):
-        return given
-    if _is_async(given):
-        return StreamFactory(given)
-    if not callable(given):
-        raise ConfigError(
-            f"{given!r} makes no protocols: give a net.Factory, a Protocol class, or an async "
-            "function of a stream"
-        )
-    return Factory(given)
-
-
-async def listen(
-    factory: Factory[Any] | Callable[[], asyncio.BaseProtocol] | Callable[[Any], Awaitable[Any]],
-    *urls: str,
-    **options: Any,
-) -> Server:
-    """Serve connections; returns when the sockets listen.
-
-    Args:
-        factory: A Protocol class, a `Factory`, or an `async def` function that is called with a
-            `Stream` for each connection, which is closed when it returns.
-        *urls: Where to listen: `tcp://HOST:PORT`, `tls://HOST:PORT`, `unix:///PATH`; `*` as the
-            host means every interface, port 0 a free one. The options may stand in the query as
-            well: `tls://*:8443?certificate=chain.pem&key=key.pem`.
-        **options: `tls` (a `ServerTls`) or its parts `certificate`, `key`, `client_ca`,
-            `client_certificate`, `alpn`; `handshake_timeout` (10 s); `backlog` (the system's
-            limit); `reuse_port`, `keep_alive` (off); `max_connections` (80 % of the descriptor
-            limit) and `max_connections_per_address` (256; loopback is not counted).
-
-    Raises:
-        ConfigError: A URL or an option makes no sense.
-        OSError: An address is in use or is not ours.
-        RuntimeError: No sennit.Reactor runs in this thread.
-    """
-    reactor = current_reactor()
-    if not urls:
-        raise ConfigError("listen() needs at least one URL, such as tcp://127.0.0.1:8000")
-    endpoints = [(url, parse_endpoint(url)) for url in urls]
-    tables = [merge(ListenOptions, url, end.options, options) for url, end in endpoints]
-    descriptors = core.raise_descriptor_limit()
-    server = Server(reactor, _factory(factory))
-    try:
-        for (url, endpoint), table in zip(endpoints, tables, strict=True):
-            if endpoint.scheme == "udp":
-                raise ConfigError(f"{url} has datagrams, not connections: net.bind opens it")
-            await server._start(endpoint, table)  # noqa: SLF001 - one room
-        most = tables[0].max_connections
-        if most is None:
-            most = max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
-        await server._serve((most, tables[0].max_connections_per_address))  # noqa: SLF001
-    except BaseException:
-        for listening in server._servers:  # noqa: SLF001
-            listening.close()
-        raise
-    return server

@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sennit.errors import BusyError, ConfigError
-from sennit.net.server import listen
+from sennit.net.listening import listen
 from sennit.reactor import current_reactor, run
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The loop's many methods, put together in one class from one file for each concern.
 
 The chain reads from the bottom: the native core, scheduling, running, signals, executors and
-names, serving, connecting, upgrading, and what a later version brings.
+names, serving, connecting, upgrading, datagrams, and what a later version brings.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 
 from sennit._native import core
+from sennit.reactor.datagrams import Datagrams
 from sennit.reactor.later import Later
-from sennit.reactor.upgrading import Upgrading
 
 __all__ = ["Reactor"]
 
 os.register_at_fork(after_in_child=core.note_fork)
 
 
-class Reactor(Later, Upgrading):
+class Reactor(Later, Datagrams):
     """A single-threaded reactor; an `asyncio.AbstractEventLoop` with a native core.
 
     Make one yourself only where a loop is asked for, as in

@@ -29,11 +29,10 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 class Later:
-    """UDP, pipes, child processes, sendfile, raw socket calls."""
+    """Pipes, child processes, sendfile, raw socket calls."""
 
     connect_read_pipe = _method("connect_read_pipe")
     connect_write_pipe = _method("connect_write_pipe")
-    create_datagram_endpoint = _method("create_datagram_endpoint")
     sendfile = _method("sendfile")
     sock_accept = _method("sock_accept")
     sock_connect = _method("sock_connect")

@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sennit.reactor.names import AddressInfo, Names
+    from sennit.reactor.names import AddressInfo
 
 __all__ = [
     "FULL_BACKLOG",
@@ -18,29 +18,12 @@ __all__ = [
     "bind_path",
     "check_stream",
     "listen",
-    "listening_sockets",
     "prepare",
 ]
 
 FULL_BACKLOG = 65_535
 """Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`. asyncio's
 100 makes a burst of more connections than that wait a second for the next try."""
-
-
-async def listening_sockets(reactor: Names, host: str | None, port: int) -> list[socket.socket]:
-    """Bound sockets for every address of a host, ready to listen; None is every interface.
-
-    Raises:
-        OSError: No address could be found or bound.
-    """
-    addresses = await reactor._addresses(  # noqa: SLF001 - one room
-        host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
-    )
-    unique = list(dict.fromkeys(addresses))
-    sockets = bind_all(unique, reuse_address=True, reuse_port=None)
-    for sock in sockets:
-        prepare(sock, keep_alive=None)
-    return sockets
 
 
 def check_stream(sock: socket.socket) -> socket.socket:

@@ -207,6 +207,10 @@ class Server(asyncio.AbstractServer):
 class Serving(Names):
     """`create_server` and `create_unix_server`."""
 
+    # A simulated network has its own.
+    _bind_all = staticmethod(bind_all)
+    _bind_path = staticmethod(bind_path)
+
     async def create_server(  # type: ignore[override]  # noqa: PLR0913 - asyncio's signature
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
@@ -261,7 +265,9 @@ class Serving(Names):
             for name in hosts:
                 addresses = await self._addresses(name, port, family=family, proto=0, flags=flags)
                 found.update(dict.fromkeys(addresses))
-            sockets = bind_all(list(found), reuse_address=reuse_address, reuse_port=reuse_port)
+            sockets = self._bind_all(
+                list(found), reuse_address=reuse_address, reuse_port=reuse_port
+            )
         for listening in sockets:
             prepare(listening, keep_alive=keep_alive)
         return await self._serve(sockets, (protocol_factory, backlog, tls), start_serving)
@@ -307,7 +313,7 @@ class Serving(Names):
         elif path is None:
             raise ValueError("path was not specified, and no sock specified")
         else:
-            sock = bind_path(os.fspath(path))
+            sock = self._bind_path(os.fspath(path))
         sock.setblocking(False)
         return await self._serve([sock], (protocol_factory, backlog, tls), start_serving)
 
@@ -326,3 +332,18 @@ class Serving(Names):
                 raise
             await asyncio.sleep(0)
         return server
+
+    async def _listening_sockets(self, host: str | None, port: int) -> list[socket.socket]:
+        """Bound sockets for every address of a host, ready to listen; None is every interface.
+
+        Raises:
+            OSError: No address could be found or bound.
+        """
+        addresses = await self._addresses(
+            host, port, family=socket.AF_UNSPEC, proto=0, flags=socket.AI_PASSIVE
+        )
+        unique = list(dict.fromkeys(addresses))
+        sockets = self._bind_all(unique, reuse_address=True, reuse_port=None)
+        for sock in sockets:
+            prepare(sock, keep_alive=None)
+        return sockets

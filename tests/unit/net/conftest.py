@@ -1,15 +1,13 @@
-"""What the tests of `sennit.net` share."""
+"""Streams and frame protocols over every kind of transport: a Reactor's, asyncio's own, a fake."""
 
 import asyncio
-import subprocess
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
 import sennit
-from sennit import net
 
 
 @pytest.fixture
@@ -34,60 +32,138 @@ def on_reactor(reported: list[dict[str, Any]]) -> Callable[[Callable[[], Awaitab
     return start
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    """Waits, turn by turn, until something is true."""
-    while not condition():
+class FakeTransport(asyncio.Transport):
+    """A transport in plain Python that only writes down what it is told."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written = bytearray()
+        self.log: list[str] = []
+        self.queued = 0
+        self.closing = False
+
+    def write(self, data):
+        self.written += data
+
+    def write_eof(self):
+        self.log.append("write_eof")
+
+    def close(self):
+        self.closing = True
+        self.log.append("close")
+
+    def abort(self):
+        self.closing = True
+        self.log.append("abort")
+
+    def is_closing(self):
+        return self.closing
+
+    def pause_reading(self):
+        self.log.append("pause")
+
+    def resume_reading(self):
+        self.log.append("resume")
+
+    def get_write_buffer_size(self):
+        return self.queued
+
+    def get_protocol(self):
+        return self.protocol
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+
+class Peer:
+    """The other end of a connection: asyncio's own streams, on the same loop."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def receive(self, size: int = 65536) -> bytes:
+        return await self.reader.read(size)
+
+    async def receive_exactly(self, size: int) -> bytes:
+        return await self.reader.readexactly(size)
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def reset(self) -> None:
+        """End the connection so that the other side gets ECONNRESET."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.writer.transport.abort()
+
+
+@pytest.fixture
+def fake() -> Callable[[Any], FakeTransport]:
+    """Puts a protocol on a fake transport."""
+
+    def connect(protocol: Any) -> FakeTransport:
+        transport = FakeTransport(protocol)
+        protocol.connection_made(transport)
+        return transport
+
+    return connect
+
+
+LOOPS = {"reactor": sennit.Reactor, "asyncio": asyncio.SelectorEventLoop}
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Runs a coroutine on each kind of loop; what is reported to the loop fails the test."""
+
+    def execute(main: Coroutine[Any, Any, Any]) -> Any:
+        reported: list[dict[str, Any]] = []
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+            async def limited() -> Any:
+                async with asyncio.timeout(60):
+                    return await main
+
+            result = runner.run(limited())
+        assert reported == []
+        return result
+
+    return execute
+
+
+async def connected(protocol: Any) -> tuple[Any, Peer]:
+    """A protocol of which there is a connection, and the other end of it."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    peer = Peer(*await asyncio.open_connection(sock=theirs))
+    await loop.create_connection(lambda: protocol, sock=ours)
+    return protocol, peer
+
+
+@pytest.fixture
+def connect() -> Callable[[Any], Coroutine[Any, Any, tuple[Any, Peer]]]:
+    """Connects a protocol to a peer, in the running loop."""
+    return connected
+
+
+async def turns(count: int = 3) -> None:
+    """Lets the loop take some turns."""
+    for _ in range(count):
         await asyncio.sleep(0)
 
 
-class Certificates:
-    """Authorities and certificates in files, made by the openssl command."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority("ca")
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def _make(self, name: str, *extensions: str, signer: str | None = None) -> None:
-        config = self.folder / f"{name}.cnf"
-        lines = ["[req]", "distinguished_name=dn", "x509_extensions=ext", "[dn]", "[ext]"]
-        config.write_text("\n".join([*lines, *extensions, ""]))
-        command = ["openssl", "req", "-x509", "-new", "-newkey", "ec", "-nodes", "-days", "2"]
-        command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={name}"]
-        command += ["-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.pem")]
-        if signer is not None:
-            command += ["-CA", self.path(f"{signer}.pem"), "-CAkey", self.path(f"{signer}.key")]
-        subprocess.run([*command, "-config", config], check=True, capture_output=True, timeout=60)
-
-    def authority(self, name: str) -> str:
-        """The path of a new authority's certificate."""
-        self._make(name, "basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign")
-        return self.path(f"{name}.pem")
-
-    def make(self, name: str, *names: str, signer: str = "ca") -> tuple[str, str]:
-        """The paths of a certificate for names (`DNS:a.example`, `IP:127.0.0.1`) and its key."""
-        self._make(
-            name,
-            "basicConstraints=critical,CA:FALSE",
-            "extendedKeyUsage=serverAuth,clientAuth",
-            f"subjectAltName={','.join(names)}",
-            signer=signer,
-        )
-        return self.path(f"{name}.pem"), self.path(f"{name}.key")
-
-    def server_tls(self, name: str = "server", **more: Any) -> net.ServerTls:
-        """The server's end of TLS with one of the certificates."""
-        chain, key = self.path(f"{name}.pem"), self.path(f"{name}.key")
-        return net.ServerTls(certificate=chain, key=key, **more)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority `ca` with certificates `server` (localhost, 127.0.0.1), `other` and `client`."""
-    made = Certificates(tmp_path_factory.mktemp("certificates"))
-    made.make("server", "DNS:localhost", "IP:127.0.0.1")
-    made.make("other", "DNS:other.example", "DNS:*.wild.example")
-    made.make("client", "DNS:client.example")
-    return made
+@pytest.fixture
+def settle() -> Callable[..., Coroutine[Any, Any, None]]:
+    """Lets everything that is under way in this process arrive: no data takes more turns."""
+    return turns

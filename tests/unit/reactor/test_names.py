@@ -71,3 +71,57 @@ def test_the_name_of_an_address(reactor):
     found = reactor.run_until_complete(reactor.getnameinfo(("127.0.0.1", 80), flags))
     assert found == ("127.0.0.1", "80")
     reactor.run_until_complete(reactor.shutdown_default_executor())
+
+
+def test_a_resolver_of_ones_own_looks_names_up(reactor):
+    asked = []
+
+    async def resolver(host, family):
+        asked.append((host, family))
+        return ["::1", "127.0.0.9"] if family == socket.AF_UNSPEC else ["127.0.0.9"]
+
+    reactor.set_resolver(resolver)
+
+    async def main():
+        found = await reactor.getaddrinfo("db.example", 80, type=socket.SOCK_STREAM)
+        assert [info[4][0] for info in found] == ["::1", "127.0.0.9"]
+        found = await reactor.getaddrinfo(
+            "db.example", 80, family=socket.AF_INET, type=socket.SOCK_STREAM
+        )
+        assert [info[:3] for info in found] == [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        ]
+        # Numbers need no look-up, and nobody is asked for them.
+        await reactor.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+    reactor.run_until_complete(main())
+    assert asked == [("db.example", socket.AF_UNSPEC), ("db.example", socket.AF_INET)]
+
+
+def test_a_resolver_that_finds_nothing_is_an_error_of_its_kind(reactor):
+    async def resolver(_host, _family):
+        return []
+
+    reactor.set_resolver(resolver)
+    with pytest.raises(socket.gaierror, match=r"no address for 'db\.example'"):
+        reactor.run_until_complete(reactor.getaddrinfo("db.example", 80))
+
+
+def test_a_resolver_that_gives_no_address_is_told(reactor):
+    async def resolver(_host, _family):
+        return ["db2.example"]
+
+    reactor.set_resolver(resolver)
+    with pytest.raises(ValueError, match=r"'db2\.example': no address"):
+        reactor.run_until_complete(reactor.getaddrinfo("db.example", 80))
+
+
+def test_without_a_resolver_the_system_is_asked_again(reactor):
+    async def resolver(_host, _family):
+        raise AssertionError("nobody was to ask")
+
+    reactor.set_resolver(resolver)
+    reactor.set_resolver(None)
+    found = reactor.run_until_complete(reactor.getaddrinfo("localhost", 80))
+    assert found
+    reactor.run_until_complete(reactor.shutdown_default_executor())

@@ -35,7 +35,8 @@ pub(super) fn to_raw(address: &SocketAddr) -> (libc::sockaddr_storage, libc::soc
     (storage, length as libc::socklen_t)
 }
 
-fn from_raw(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+/// The address in the kernel's form, where it has an IP.
+pub(super) fn from_raw(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says that the storage holds a sockaddr_in.

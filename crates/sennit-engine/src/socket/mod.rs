@@ -1,6 +1,7 @@
 //! The socket calls: each a thin, safe function around one system call.
 
 mod address;
+pub mod datagram;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -63,6 +64,15 @@ pub fn start_connect(socket: RawFd, address: &SocketAddr) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// A stream socket that is being connected, or is connected already: writability tells. Small
+/// writes are sent at once.
+pub fn start_stream(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = open_stream(address)?;
+    set_no_delay(socket.as_raw_fd())?;
+    start_connect(socket.as_raw_fd(), address)?;
+    Ok(socket)
 }
 
 /// Binds a TCP socket and listens on it. An address still in TIME_WAIT may be reused.

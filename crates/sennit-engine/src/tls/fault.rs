@@ -77,8 +77,14 @@ impl Fault {
         let is_text = incoming.len() >= 4
             && incoming[..4].iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
         if is_text && self.kind == FaultKind::Protocol {
-            let shown: String = incoming.iter().take(16).copied().map(char::from).collect();
-            self.message = format!("the peer sends plain text ({shown:?}) where TLS was expected");
+            let shown: String = incoming
+                .iter()
+                .take(16)
+                .map(|byte| char::from(*byte))
+                .flat_map(char::escape_default)
+                .collect();
+            self.message =
+                format!("the peer sends plain text (\"{shown}\") where TLS was expected");
         }
         self
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 
+use sennit_engine::Nanos;
 use sennit_engine::stream::{Chunk, Received};
 use sennit_engine::transport::{Protocol, Transport};
 
@@ -21,6 +22,7 @@ pub enum Heard {
     Lost(Option<io::ErrorKind>),
     Pause,
     Resume,
+    Deadline(Nanos),
     Abandoned,
 }
 
@@ -127,6 +129,10 @@ impl Protocol<TestHost> for Recorder {
 
     fn resume_writing(&self, reactor: &Loop) {
         self.hear(reactor, Heard::Resume);
+    }
+
+    fn deadline(&self, reactor: &Loop, now: Nanos) {
+        self.hear(reactor, Heard::Deadline(now));
     }
 
     fn abandoned(&self) {

@@ -13,7 +13,7 @@ use pyo3_ffi as ffi;
 use sennit_engine::listener::Listener;
 use sennit_engine::reactor::State;
 use sennit_engine::watcher::{Direction, Watcher};
-use sennit_engine::{EpollPoller, Host, MonotonicClock, Reactor};
+use sennit_engine::{EpollPoller, Host, Reactor};
 
 use crate::globals::globals;
 use crate::host::PythonHost;
@@ -22,6 +22,7 @@ use crate::kit::{
     one_argument, raise, row,
 };
 use crate::listener::ProtocolAcceptor;
+use crate::simulation::LoopClock;
 
 /// What a loop object owns.
 pub struct LoopState {
@@ -283,7 +284,10 @@ unsafe extern "C" fn new(
 ) -> *mut ffi::PyObject {
     guard(|| {
         // What can fail comes first: no loop may be seen, not even by `__del__`, without its state.
-        let reactor = Reactor::new(PythonHost::new(), EpollPoller::new()?, MonotonicClock)?;
+        // SAFETY: CPython calls with a live class; GIL.
+        let own_class = unsafe { Object::from_borrowed(class.cast()) };
+        let clock = LoopClock::of_class(&own_class)?;
+        let reactor = Reactor::new(PythonHost::new(), EpollPoller::new()?, clock)?;
         let state = LoopState {
             reactor,
             watchers: RefCell::default(),
@@ -373,6 +377,7 @@ pub fn make_type() -> Outcome<Object> {
     ];
     methods.extend(schedule::methods());
     methods.extend(sources::methods());
+    methods.extend(crate::simulation::methods());
     TypeSpec::new(c"sennit._native.core.Loop", size_of::<LoopObject>())
         .flags(ffi::Py_TPFLAGS_BASETYPE)
         .slot(ffi::Py_tp_new, new as *mut _)

@@ -125,8 +125,10 @@ fn schedule(
         context(function, keywords)?,
     )?;
     let result = finish(this, &handle)?;
-    // A float too large for the clock saturates: never.
-    this.state().reactor().call_at((seconds * 1e9).ceil() as u64, handle);
+    // A product that is too large by a rounding is not a nanosecond later; a float too large for the
+    // clock saturates: never.
+    let when = (seconds * 1e9 * (1.0 - f64::EPSILON)).ceil() as u64;
+    this.state().reactor().call_at(when, handle);
     Ok(result)
 }
 

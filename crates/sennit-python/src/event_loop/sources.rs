@@ -112,6 +112,16 @@ positional!(make_transport, LoopObject, |this, args| {
     transport::open(this.as_ptr(), socket, args.object(1), beginning)
 });
 
+// _make_datagrams(descriptor, protocol, remote): takes the descriptor over, calls connection_made.
+positional!(make_datagrams, LoopObject, |this, args| {
+    args.expect("_make_datagrams", 3, 3)?;
+    let descriptor = args.integer(0)? as RawFd;
+    // SAFETY: the Python half hands over a descriptor that it has detached from its socket.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    this.state().check_ours()?;
+    crate::datagrams::open(this.as_ptr(), socket, args.object(1), args.optional(2))
+});
+
 // _listen(descriptor, factory, server, tls=None, timeout=0) -> token: the descriptor stays the
 // caller's.
 positional!(listen, LoopObject, |this, args| {
@@ -173,6 +183,7 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
         row!(one c"remove_reader", remove_reader, c"Undo add_reader; whether there was one."),
         row!(one c"remove_writer", remove_writer, c"Undo add_writer; whether there was one."),
         row!(positional c"_make_transport", make_transport, c"A transport over a connected socket."),
+        row!(positional c"_make_datagrams", make_datagrams, c"A transport over a datagram socket."),
         row!(positional c"_listen", listen, c"Accept connections for a protocol factory."),
         row!(positional c"_stop_listening", stop_listening, c"Undo _listen."),
         row!(one c"_transports_of", transports_of, c"The live connections of a server."),

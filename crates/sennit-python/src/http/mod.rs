@@ -25,6 +25,7 @@ mod step;
 pub use application::errors;
 pub use request::set_headers_factory;
 pub use response::render_fields;
+pub use settings::dict_of;
 
 use pyo3_ffi as ffi;
 

@@ -122,6 +122,12 @@ impl<'a> Keywords<'a> {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// The only keyword that a function knows: its value unless `None`. Others are refused.
     #[inline]
     pub fn only(&self, function: &str, name: &Object) -> Outcome<Option<*mut ffi::PyObject>> {

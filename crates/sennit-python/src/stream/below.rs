@@ -67,13 +67,9 @@ impl Below {
                     let whole = joined(&[head, bytes, tail])?;
                     transport.attribute(c"write")?.call(&[whole.as_ptr()])?;
                 }
-                // SAFETY: a live object; GIL.
-                Below::Native(native)
-                    if bytes.len() >= WITHOUT_COPY
-                        && unsafe { ffi::PyBytes_CheckExact(frame) } != 0 =>
-                {
+                Below::Native(native) if bytes.len() >= WITHOUT_COPY && is_bytes(frame) => {
                     native.write_owned(head.to_vec())?;
-                    // SAFETY: as above.
+                    // SAFETY: a live object; GIL.
                     native.write_shared(unsafe { Object::from_borrowed(frame) })?;
                     native.write_owned(tail.to_vec())?;
                 }
@@ -175,6 +171,12 @@ impl Below {
 /// The loop that runs.
 pub fn running_loop() -> Outcome<Object> {
     globals().stream.running_loop.call(&[])
+}
+
+/// Whether an object is exact bytes, which never change.
+fn is_bytes(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object; GIL.
+    unsafe { ffi::PyBytes_CheckExact(object) != 0 }
 }
 
 /// Lends the bytes of a bytes-like object.

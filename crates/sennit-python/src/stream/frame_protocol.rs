@@ -20,9 +20,10 @@ use crate::kit::{
 };
 
 /// What a protocol does with what comes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Delivery {
     /// Nothing is under way.
+    #[default]
     Idle,
     /// Frames are handed out right now.
     Running,
@@ -38,12 +39,6 @@ struct Fields {
     framing: Option<Framing>,
     inbox: Inbox,
     delivery: Delivery,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Delivery::Idle
-    }
 }
 
 /// A protocol.

@@ -38,7 +38,7 @@ use pyo3_ffi as ffi;
 pub use self::events::{abandoned, deadline_passed, deliver};
 pub use self::frame_protocol::{bind_frames, deliver_frames, deliver_frames_soon};
 use crate::globals::globals;
-use crate::kit::{Object, Outcome, intern};
+use crate::kit::{Object, Outcome, Raised, intern, none, vectorcall};
 
 /// The types of this room, and what it looks up of asyncio.
 pub struct StreamTypes {
@@ -49,6 +49,8 @@ pub struct StreamTypes {
     operation_type: Object,
     /// Something to await that is there already.
     done: Object,
+    /// A future of asyncio's own that has a result already, and no loop.
+    finished: Object,
     call_soon: Object,
     call_later: Object,
     invalid_state_error: Object,
@@ -73,6 +75,7 @@ impl StreamTypes {
             waiter_type: waiter::make_type()?,
             operation_type,
             done,
+            finished: finished_future()?,
             call_soon: intern(c"call_soon")?,
             call_later: intern(c"call_later")?,
             invalid_state_error: Object::import(c"asyncio.exceptions")?
@@ -80,6 +83,29 @@ impl StreamTypes {
             running_loop: Object::import(c"asyncio")?.attribute(c"get_running_loop")?,
         })
     }
+}
+
+fn finished_future() -> Outcome<Object> {
+    let no_loop = Object::import(c"types")?.attribute(c"SimpleNamespace")?.call(&[])?;
+    // SAFETY: live objects, and a class of the interpreter's; GIL.
+    let status = unsafe {
+        let get_debug = (&raw mut ffi::PyBool_Type).cast();
+        ffi::PyObject_SetAttrString(no_loop.as_ptr(), c"get_debug".as_ptr(), get_debug)
+    };
+    if status < 0 {
+        return Err(Raised);
+    }
+    let class = Object::import(c"_asyncio")?.attribute(c"Future")?;
+    let name = intern(c"loop")?;
+    let arguments = [no_loop.as_ptr()];
+    // SAFETY: a new tuple counts its name; one value for the one keyword; GIL.
+    let future = unsafe {
+        let names = Object::owned(ffi::PyTuple_Pack(1, name.as_ptr()))?;
+        let result = vectorcall(class.as_ptr(), arguments.as_ptr(), 0, names.as_ptr());
+        Object::owned(result)?
+    };
+    future.attribute(c"set_result")?.call(&[none().as_ptr()])?;
+    Ok(future)
 }
 
 /// Whether data may be given to a protocol behind Python's back: it is of our class, and nobody has

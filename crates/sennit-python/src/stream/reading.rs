@@ -222,8 +222,8 @@ fn size(function: &str, name: &str, value: *mut ffi::PyObject) -> Outcome<usize>
 }
 
 keywords!(read, StreamObject, |this, args, keywords| {
-    let most = optional_size("read", args, keywords, 0)?;
-    operation::make(this, Wanted::Some(most.unwrap_or(READ_SIZE)))
+    let most = optional_size("read", args, keywords, 0)?.unwrap_or(READ_SIZE);
+    operation::make(this, Wanted::Some(most))
 });
 
 /// The argument `max_size` at a place, or by its name.
@@ -234,6 +234,9 @@ fn optional_size(
     keywords: Keywords<'_>,
     place: usize,
 ) -> Outcome<Option<usize>> {
+    if args.0.len() == place && keywords.is_empty() {
+        return Ok(None);
+    }
     args.expect(function, place, place + 1)?;
     let named = keywords.only(function, &globals().names.max_size)?;
     let value = match args.optional(place) {

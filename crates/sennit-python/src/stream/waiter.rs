@@ -14,6 +14,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
@@ -58,7 +59,8 @@ struct Fields {
     message: Option<Object>,
 }
 
-/// A waiter. The first two fields are read and written by asyncio where they lie.
+/// A waiter. The first two fields are read and written by asyncio where they lie. There is no `get_loop`: asyncio
+/// takes `_loop` then, which costs no call.
 #[repr(C)]
 struct WaiterObject {
     head: Head,
@@ -180,7 +182,12 @@ impl Callback {
                 ffi::PyErr_Clear();
                 return self.schedule(waiter);
             }
-            let result = self.function.call(&[waiter.0.as_ptr()]);
+            let argument = if is_wake_up(self.function.as_ptr()) {
+                globals().stream.finished.as_ptr()
+            } else {
+                waiter.0.as_ptr()
+            };
+            let result = self.function.call(&[argument]);
             ffi::PyContext_Exit(context);
             result.map(drop)
         }
@@ -204,6 +211,44 @@ impl Callback {
             ))
             .map(drop)
         }
+    }
+}
+
+/// The C function of a task's wake-up, once one was seen.
+static WAKE_UP: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a callback is a task's wake-up. That only wants to know whether the future it is given has failed, and a
+/// finished one of asyncio's own it asks without the detour through Python that costs more than
+/// all else here.
+#[inline]
+fn is_wake_up(function: *mut ffi::PyObject) -> bool {
+    // SAFETY: a live object, whose type is checked before its layout is used; GIL.
+    unsafe {
+        if ffi::PyCFunction_CheckExact(function) == 0 {
+            return false;
+        }
+        let Some(native) = ffi::PyCFunction_GetFunction(function) else { return false };
+        native as usize == WAKE_UP.load(Ordering::Relaxed)
+            || is_first_wake_up(function, native as usize)
+    }
+}
+
+#[cold]
+unsafe fn is_first_wake_up(function: *mut ffi::PyObject, native: usize) -> bool {
+    // SAFETY: the caller vouches for a live builtin; GIL.
+    unsafe {
+        let task = ffi::PyCFunction_GetSelf(function);
+        let task_type = globals().asyncio.task_type.as_ptr().cast();
+        if task.is_null() || ffi::PyObject_TypeCheck(task, task_type) == 0 {
+            return false;
+        }
+        let is_it = Object::from_borrowed(function).attribute(c"__name__").is_ok_and(|name| {
+            ffi::PyUnicode_CompareWithASCIIString(name.as_ptr(), c"task_wakeup".as_ptr()) == 0
+        });
+        if is_it {
+            WAKE_UP.store(native, Ordering::Relaxed);
+        }
+        is_it
     }
 }
 
@@ -321,11 +366,6 @@ fn outcome(this: &WaiterObject) -> Outcome<Object> {
 
 no_arguments!(result, WaiterObject, |this| outcome(this));
 no_arguments!(exception, WaiterObject, |this| outcome(this));
-
-no_arguments!(get_loop, WaiterObject, |this| {
-    // SAFETY: a live object; GIL.
-    Ok(unsafe { Object::from_borrowed(event_loop(this.head.get())) })
-});
 
 unsafe extern "C" fn itself(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: a live object; GIL.
@@ -449,7 +489,6 @@ pub fn make_type() -> Outcome<Object> {
             row!(noargs c"done", done, c"Whether the wait has ended."),
             row!(noargs c"exception", exception, c"None, once the wait has ended."),
             row!(noargs c"result", result, c"None, once the wait has ended."),
-            row!(noargs c"get_loop", get_loop, c"The loop in which it ends."),
             row!(noargs c"_make_cancelled_error", make_cancelled_error,
                 c"The error that a cancelled one raises."),
         ])

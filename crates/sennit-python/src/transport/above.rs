@@ -6,7 +6,8 @@ use sennit_engine::transport::{Reading, State};
 use sennit_engine::{Host, Nanos};
 
 use super::TransportObject;
-use super::methods::{chunk, queue_chunk};
+use super::arguments::chunk;
+use super::methods::queue_chunk;
 use super::protocol::SharedBytes;
 use crate::globals::globals;
 use crate::kit::{Object, Outcome};

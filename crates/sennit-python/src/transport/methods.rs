@@ -3,41 +3,15 @@
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
 use sennit_engine::stream::Chunk;
-use sennit_engine::transport::{HIGH_WATER, Reading, State, WriteRefused};
+use sennit_engine::transport::{Reading, State, WriteRefused};
 
+use super::arguments::{chunk, extra_info, water_marks};
 use super::protocol::{Kind, SharedBytes};
 use super::{Engine, TransportObject, extra_slot};
-use crate::globals::globals;
 use crate::host::PythonHost;
 use crate::kit::{
     Object, Outcome, Raised, keywords, no_arguments, none, one_argument, positional, raise, row,
 };
-
-/// A piece for the write queue out of a bytes-like object.
-pub(super) fn chunk(data: *mut ffi::PyObject) -> Outcome<Chunk<SharedBytes>> {
-    // SAFETY: the argument is live; a buffer is copied before it is released; GIL.
-    unsafe {
-        if ffi::PyBytes_CheckExact(data) != 0 {
-            return Ok(Chunk::Shared(SharedBytes(Object::from_borrowed(data))));
-        }
-        if ffi::PyObject_CheckBuffer(data) == 0 {
-            let class = std::ffi::CStr::from_ptr((*ffi::Py_TYPE(data)).tp_name).to_string_lossy();
-            let message = format!("data argument must be a bytes-like object, not '{class}'");
-            return Err(raise(ffi::PyExc_TypeError, &message));
-        }
-        let mut view: ffi::Py_buffer = std::mem::zeroed();
-        if ffi::PyObject_GetBuffer(data, &mut view, ffi::PyBUF_SIMPLE) < 0 {
-            return Err(Raised);
-        }
-        let copy = match view.len {
-            // An empty buffer need not have an address.
-            0 => Vec::new(),
-            length => std::slice::from_raw_parts(view.buf.cast::<u8>(), length as usize).to_vec(),
-        };
-        ffi::PyBuffer_Release(&mut view);
-        Ok(Chunk::Owned(copy))
-    }
-}
 
 fn queue(this: &TransportObject, data: *mut ffi::PyObject) -> Outcome<()> {
     queue_chunk(this, chunk(data)?)
@@ -141,46 +115,15 @@ no_arguments!(get_write_buffer_limits, TransportObject, |this| {
     unsafe { Object::owned(ffi::PyTuple_Pack(2, low.as_ptr(), high.as_ptr())) }
 });
 
-fn limit(value: *mut ffi::PyObject) -> Outcome<Option<i64>> {
-    // SAFETY: the argument is live for the call; GIL.
-    let args = unsafe { crate::kit::Args::new(&value, 1) };
-    args.optional(0).map(|_| args.integer(0)).transpose()
-}
-
 keywords!(set_write_buffer_limits, TransportObject, |this, args, keywords| {
-    args.expect("set_write_buffer_limits", 0, 2)?;
-    let given = keywords.named("set_write_buffer_limits", &[c"high", c"low"])?;
-    let pick = |index: usize| -> Outcome<Option<i64>> {
-        match args.0.get(index).copied().or(given[index]) {
-            Some(value) => limit(value),
-            None => Ok(None),
-        }
-    };
-    let (high, low) = (pick(0)?, pick(1)?);
-    // As asyncio: each is derived from the other where it is not given.
-    let high = high.unwrap_or_else(|| low.map_or(HIGH_WATER as i64, |low| low * 4));
-    let low = low.unwrap_or(high / 4);
-    if !(0 <= low && low <= high) {
-        let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
-        // SAFETY: reading a static of the interpreter; GIL.
-        return Err(raise(unsafe { ffi::PyExc_ValueError }, &message));
-    }
-    act(this, |engine, reactor| engine.set_water_marks(reactor, low as usize, high as usize))
+    let (low, high) = water_marks(args, keywords)?;
+    act(this, |engine, reactor| engine.set_water_marks(reactor, low, high))
 });
 
 keywords!(get_extra_info, TransportObject, |this, args, keywords| {
-    args.expect("get_extra_info", 1, 2)?;
-    let given = keywords.named("get_extra_info", &[c"name", c"default"])?;
-    let default = args.0.get(1).copied().or(given[1]);
-    // SAFETY: live arguments; None is immortal; GIL.
-    let default = default.unwrap_or(unsafe { ffi::Py_None() });
     // SAFETY: as in `fields`.
-    let Some(event_loop) = (unsafe { (*this.fields()).event_loop.clone() }) else {
-        // SAFETY: a live argument; GIL.
-        return Ok(unsafe { Object::from_borrowed(default) });
-    };
-    let arguments = [event_loop.as_ptr(), this.as_ptr(), args.0[0], default];
-    Object::call_method(&globals().names._transport_extra, &arguments)
+    let event_loop = unsafe { (*this.fields()).event_loop.clone() };
+    extra_info(this.as_ptr(), event_loop, args, keywords)
 });
 
 no_arguments!(file_number, TransportObject, |this| {

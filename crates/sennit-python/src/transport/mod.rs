@@ -6,6 +6,7 @@
 //! end `connection_lost` lets go of the Python transport, and the circle is open.
 
 mod above;
+mod arguments;
 mod methods;
 mod protocol;
 
@@ -20,6 +21,8 @@ use sennit_engine::Reactor;
 use sennit_engine::transport::{Handshake, Protocol, Transport};
 
 pub use self::above::NativeTransport;
+pub use self::arguments::{chunk, extra_info, water_marks};
+pub use self::protocol::SharedBytes;
 use self::protocol::{Kind, PythonProtocol};
 use crate::event_loop::{LoopObject, LoopState};
 use crate::globals::globals;

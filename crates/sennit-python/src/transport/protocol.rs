@@ -407,7 +407,7 @@ impl Protocol<PythonHost> for PythonProtocol {
             && let Some(protocol) = self.object().and_then(TransportObject::protocol)
             && crate::stream::deadline_passed(&protocol, now).is_err()
         {
-            drop(reactor.host().catch(reactor));
+            self.failed(reactor, "deadline", false);
         }
     }
 

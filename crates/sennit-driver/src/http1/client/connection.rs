@@ -15,7 +15,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use sennit_engine::clock::Nanos;
@@ -141,11 +140,8 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
     }
 
     fn connect(self: &Rc<Self>, reactor: &Reactor<H>, address: &SocketAddr) -> io::Result<()> {
-        let socket = socket::open_stream(address)?;
-        socket::set_no_delay(socket.as_raw_fd())?;
-        socket::start_connect(socket.as_raw_fd(), address)?;
         // Connected or not: writability tells.
-        let stream = Stream::new(socket);
+        let stream = Stream::new(reactor.host().connect(reactor, address)?);
         let token = reactor.register(stream.descriptor(), Interest::Edge, self.clone())?;
         self.token.set(token);
         let mut inner = self.inner.borrow_mut();

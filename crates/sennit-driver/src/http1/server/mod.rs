@@ -22,9 +22,9 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 
-use sennit_engine::clock::{MILLISECOND, Nanos, unix_seconds};
+use sennit_engine::clock::{MILLISECOND, Nanos};
 use sennit_engine::listener::{Acceptor, Descriptor, Listener};
-use sennit_engine::{Host, Reactor, Token};
+use sennit_engine::{Clock, Host, Reactor, Token};
 use sennit_wire::http1::{DateCache, RemoteProtocolError, RequestHead};
 
 pub use answer::{Answer, AnswerBody};
@@ -143,7 +143,7 @@ impl<H: Host, A: Application<H>> Server<H, A> {
             listeners: RefCell::default(),
             connections: RefCell::default(),
             statistics: Cell::default(),
-            date: RefCell::new(DateCache::new(unix_seconds())),
+            date: RefCell::new(DateCache::new(0)),
             date_is_good_until: Cell::new(0),
             out: Cell::default(),
         })
@@ -273,7 +273,7 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         let now = reactor.turn_time();
         let mut date = self.date.borrow_mut();
         if now >= self.date_is_good_until.get() {
-            date.update(unix_seconds());
+            date.update(reactor.clock().unix_seconds());
             self.date_is_good_until.set(now + DATE_KEEPS);
         }
         body(date.as_bytes())

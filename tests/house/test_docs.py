@@ -1,0 +1,57 @@
+"""What the documents show is real: every block of Python can be read, and every name is there."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from sennit import http, net, testing
+
+ROOMS = {"http": http, "net": net, "testing": testing}
+
+
+def blocks(root: Path) -> list[tuple[str, str]]:
+    files = [root / "README.md", *sorted((root / "docs" / "guides").glob("*.md"))]
+    return [
+        (f"{path.name}:{number}", code)
+        for path in files
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.S))
+    ]
+
+
+def test_there_is_something_to_read(root: Path) -> None:
+    assert len(blocks(root)) > 5
+
+
+def test_every_block_is_python_and_names_what_there_is(root: Path) -> None:
+    wrong = []
+    for where, code in blocks(root):
+        for node in ast.walk(ast.parse(code)):
+            if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+                continue
+            room = ROOMS.get(node.value.id)
+            if room is not None and not hasattr(room, node.attr):
+                wrong.append(f"{where}: {node.value.id}.{node.attr}")
+    assert wrong == []
+
+
+def test_every_link_leads_somewhere(root: Path) -> None:
+    broken = []
+    for path in [*root.glob("*.md"), *(root / "docs").rglob("*.md"), root / "bench/README.md"]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+            if not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(root)}: {target}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
+def test_what_a_room_offers_is_there_and_documented(room) -> None:
+    silent = [
+        name
+        for name in room.__all__
+        if inspect.isclass(getattr(room, name)) or inspect.isroutine(getattr(room, name))
+        if not (getattr(room, name).__doc__ or "").strip()
+    ]
+    assert silent == []
