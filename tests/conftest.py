@@ -1,12 +1,15 @@
-"""What every test may ask for: the real programs of this machine."""
+"""What every test may ask for: the real programs of this machine, certificates."""
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from certificates import Certificates
+
+from sennit import net
 
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -28,6 +31,49 @@ def peer() -> Callable[[str], Path]:
         return Path(path)
 
     return find
+
+
+class Certificates:
+    """A folder of authorities and certificates, made by openssl; each has its key beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority("ca")
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _make(self, name: str, *extensions: str, signer: str | None = None) -> None:
+        config = self.folder / f"{name}.cnf"
+        lines = ["[req]", "distinguished_name=dn", "x509_extensions=ext", "[dn]", "[ext]"]
+        config.write_text("\n".join([*lines, *extensions, ""]))
+        command = ["openssl", "req", "-x509", "-new", "-newkey", "ec", "-nodes", "-days", "2"]
+        command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={name}"]
+        command += ["-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.pem")]
+        if signer is not None:
+            command += ["-CA", self.path(f"{signer}.pem"), "-CAkey", self.path(f"{signer}.key")]
+        subprocess.run([*command, "-config", config], check=True, capture_output=True, timeout=60)
+
+    def authority(self, name: str) -> str:
+        """The path of a new authority's certificate."""
+        self._make(name, "basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign")
+        return self.path(f"{name}.pem")
+
+    def make(self, name: str, *names: str, signer: str = "ca") -> tuple[str, str]:
+        """The paths of a certificate for names (`DNS:a.example`, `IP:127.0.0.1`) and its key."""
+        self._make(
+            name,
+            "basicConstraints=critical,CA:FALSE",
+            "extendedKeyUsage=serverAuth,clientAuth",
+            f"subjectAltName={','.join(names)}",
+            signer=signer,
+        )
+        return self.path(f"{name}.pem"), self.path(f"{name}.key")
+
+    def server_tls(self, name: str = "server", **more: Any) -> net.ServerTls:
+        """The server's end of TLS with one of the certificates."""
+        chain, key = self.path(f"{name}.pem"), self.path(f"{name}.key")
+        return net.ServerTls(certificate=chain, key=key, **more)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """One contract, several loops and sockets: what a test of the contract is run with."""
 
 import asyncio
+import contextlib
+import functools
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +27,7 @@ LOOPS = {
     "memory": testing.Reactor,
     "link": on_a_link,
 }
-FAMILIES = {"tcp": socket.AF_INET, "unix": socket.AF_UNIX}
+FAMILIES = {"tcp": socket.AF_INET, "tls": socket.AF_INET, "unix": socket.AF_UNIX}
 SIMULATED = {socket.AF_INET: ("10.0.0.7", 80), socket.AF_UNIX: "/run/contract"}
 
 
@@ -96,9 +99,64 @@ def connect_simulated(loop: testing.Reactor, family: int) -> tuple[socket.socket
         return ours, listening.accept()[0]
 
 
+# Python's ssl reads nothing any more after its own goodbye.
+NOT_OF_SSL = {"test_half_close_by_the_peer", "test_what_waits_is_sent_after_the_peers_end"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """TLS of our own is for the connections of a Reactor."""
+
+    def is_meant(item: pytest.Item) -> bool:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if parameters.get("sockets") != "tls":
+            return True
+        name = getattr(item, "originalname", item.name)
+        return parameters.get("loop") == "reactor" and name not in NOT_OF_SSL
+
+    items[:] = filter(is_meant, items)
+
+
+class TlsPeer(ssl.SSLSocket):
+    """A peer that speaks TLS, and says goodbye in its words where a plain one says it in TCP's."""
+
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_WR
+        self._say_goodbye()
+
+    def close(self) -> None:
+        if self.fileno() >= 0 and not any(self.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)):
+            self._say_goodbye()
+        super().close()
+
+    def _say_goodbye(self) -> None:
+        timeout = self.gettimeout()
+        self.settimeout(0)
+        # It wants to read the other's goodbye, for which nobody waits here.
+        with contextlib.suppress(OSError, ValueError):
+            self.unwrap()
+        self.settimeout(timeout)
+
+
+@pytest.fixture
+def secure(certificates: Any) -> Callable[[socket.socket], TlsPeer]:
+    """Makes a peer of a plain socket, before its handshake."""
+    context = ssl.create_default_context(cafile=certificates.path("ca.pem"))
+    context.sslsocket_class = TlsPeer
+
+    def wrap(peer: socket.socket) -> TlsPeer:
+        peer.settimeout(60)
+        made = context.wrap_socket(peer, server_hostname="localhost", do_handshake_on_connect=False)
+        assert isinstance(made, TlsPeer)
+        return made
+
+    return wrap
+
+
 @pytest.fixture(params=FAMILIES)
 def sockets(
-    request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop
+    request: pytest.FixtureRequest,
+    loop: asyncio.AbstractEventLoop,
+    secure: Callable[[socket.socket], TlsPeer],
 ) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected sockets."""
     family = FAMILIES[request.param]
@@ -110,6 +168,8 @@ def sockets(
         with socket.create_server(("127.0.0.1", 0)) as listening:
             left = socket.create_connection(listening.getsockname())
             ends = (left, listening.accept()[0])
+    if request.param == "tls":
+        ends = (ends[0], secure(ends[1]))
     yield ends
     for end in ends:
         end.close()
@@ -128,7 +188,7 @@ def break_off(loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket], None
 
 
 @pytest.fixture
-def run(loop, sockets) -> Callable[..., None]:
+def run(loop, sockets, certificates) -> Callable[..., None]:
     """Runs `test(protocol, peer)`: our protocol over one socket, the peer's is left plain."""
 
     def start(test: Callable[..., Any], factory: Callable[[], Any] = Recorder) -> None:
@@ -139,7 +199,16 @@ def run(loop, sockets) -> Callable[..., None]:
                 if ours.family == socket.AF_UNIX
                 else loop.create_connection
             )
+            if isinstance(peer, TlsPeer):
+                shaken = loop.run_in_executor(None, peer.do_handshake)
+                make = functools.partial(
+                    loop.connect_accepted_socket, ssl=certificates.server_tls()
+                )
+            else:
+                shaken = loop.create_future()
+                shaken.set_result(None)
             _, protocol = await make(factory, sock=ours)
+            await shaken
             peer.settimeout(60)
             try:
                 await test(protocol, peer)

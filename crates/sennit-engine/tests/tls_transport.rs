@@ -131,6 +131,27 @@ fn the_end_of_our_half_waits_for_the_handshake() {
 }
 
 #[test]
+fn the_end_of_the_peers_half_leaves_ours_open() {
+    for versions in [ONLY_12, ONLY_13] {
+        let reactor = reactor();
+        let (connection, mut peer) = secured(&reactor, versions);
+        connection.protocol().keep_open.set(true);
+        peer.end.seal(b"all that I have");
+        peer.end.close();
+        hear(&reactor, &connection, &mut peer, &Heard::Eof);
+        assert_eq!(connection.protocol().take(), [data(b"all that I have"), Heard::Eof]);
+        let large = vec![7; 300_000];
+        connection.write(&reactor, copy(&large)).unwrap();
+        connection.close(&reactor);
+        turn_until(&reactor, || {
+            peer.act();
+            peer.has_ended
+        });
+        assert!(peer.end.plain == large && peer.end.phase == Phase::PeerClosed);
+    }
+}
+
+#[test]
 fn what_is_written_before_the_handshake_is_done_leaves_behind_it() {
     for versions in [ONLY_12, ONLY_13] {
         let reactor = reactor();
