@@ -63,6 +63,21 @@ def _options(
     return merge(ListenOptions, url, endpoint.options, given)
 
 
+def _limits(tables: list[ListenOptions | DatagramOptions]) -> tuple[int | None, int | None]:
+    """Connections at once, and from one address; every URL must say the same."""
+    found = {
+        (table.max_connections, table.max_connections_per_address)
+        for table in tables
+        if isinstance(table, ListenOptions)
+    }
+    if len(found) > 1:
+        raise ConfigError(
+            "max_connections and max_connections_per_address are limits of the whole server, and "
+            "its URLs say different ones: give them as keywords"
+        )
+    return found.pop() if found else (None, None)
+
+
 def _factory(given: Any) -> Factory[Any]:
     """What makes protocols, out of what a user may give."""
     if isinstance(given, Factory):
@@ -105,6 +120,7 @@ async def listen(
         raise ConfigError("listen() needs at least one URL, such as tcp://127.0.0.1:8000")
     endpoints = [(url, parse_endpoint(url)) for url in urls]
     tables = [_options(url, endpoint, options) for url, endpoint in endpoints]
+    limits = _limits(tables)
     descriptors = core.raise_descriptor_limit()
     server = Server(reactor, _factory(factory))
     try:
@@ -113,10 +129,9 @@ async def listen(
                 await server._start_datagrams(endpoint, table)  # noqa: SLF001 - one room
             else:
                 await server._start(endpoint, table, _server_tls(endpoint, table))  # noqa: SLF001 - as above
-        limits = next((table for table in tables if isinstance(table, ListenOptions)), None)
-        limits = limits or ListenOptions()
-        most = limits.max_connections or max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
-        await server._serve((most, limits.max_connections_per_address))  # noqa: SLF001
+        most, per_address = limits
+        most = most or max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
+        await server._serve((most, per_address))  # noqa: SLF001 - as above
     except BaseException:
         server._give_up()  # noqa: SLF001
         raise

@@ -189,6 +189,9 @@ class Server:
         if not tell:
             return
         for transport in tuple(self._transports):
+            if transport in self._handshaking:
+                transport.abort()  # its protocol has not heard of it
+                continue
             protocol = transport.get_protocol()
             closing = getattr(protocol, "server_closing", transport.close)
             try:
@@ -242,6 +245,7 @@ class Server:
         for transport in self._sockets:
             transport.abort()
         self._remove_paths()
+        self.factory._servers.remove(self)  # noqa: SLF001 - one room
 
     def _remember_path(self, path: str) -> None:
         if path[0] != "\0":
