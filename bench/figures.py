@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_tls
+import figures_udp
 import measure
 import streams
 from measure import MeasuringError, Server, held, running, twin
@@ -199,6 +200,7 @@ FIGURES = {
         syscalls,
         instructions,
         *figures_tls.FIGURES,
+        *figures_udp.FIGURES,
     )
 }
 FIGURES |= streams.FIGURES

@@ -197,3 +197,25 @@ def test_the_forwarder_drops_whom_it_cannot_serve():
             with socket.create_connection(("127.0.0.1", forwarder.port), timeout=PATIENCE) as near:
                 assert near.recv(100) == b""
             forwarder.wait_for("refused")
+
+
+def test_the_game_with_netcat_and_socat(peer):
+    with (
+        Example("udp_game.py", "udp://127.0.0.1:0", 200) as game,
+        Peer(peer("nc"), "-u", "127.0.0.1", game.port) as anna,
+        Peer(peer("socat"), "-", f"UDP:127.0.0.1:{game.port}") as bert,
+    ):
+        anna.say(b"join anna\n")
+        anna.hears(b"welcome anna")
+        bert.say(b"join bert\n")
+        bert.hears(b"welcome bert")
+        anna.hears(b"anna:0,0 bert:0,0")
+        bert.say(b"move 1 -1\n")
+        anna.hears(b"bert:1,-1")
+        bert.say(b"move 100 0\n")
+        bert.hears(b"say: join")
+        bert.say(b"leave\n")
+        bert.hears(b"bye")
+        # Who says nothing for fifty ticks is out.
+        anna.hears(b"bye")
+        assert game.stop() == 0

@@ -209,7 +209,7 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
         // Whatever was done before there was a token takes effect now.
         if self.state() == State::Lost {
             reactor.notify_later(token);
-        } else if self.queued() > 0 || self.state() == State::Draining {
+        } else if self.has_queued() || self.state() == State::Draining {
             self.inner.borrow_mut().cork = Cork::Turn;
             reactor.flush_later(token);
         }
@@ -234,6 +234,11 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
     /// Bytes that wait to be sent.
     pub fn queued(&self) -> usize {
         self.inner.borrow().queued
+    }
+
+    /// Whether datagrams wait to be sent: they may be empty.
+    fn has_queued(&self) -> bool {
+        !self.inner.borrow().queue.is_empty()
     }
 
     /// The counters so far.
@@ -422,14 +427,14 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
 
 impl<H: Host, P: DatagramProtocol<H>> Source<H> for Datagrams<H, P> {
     fn ready(self: Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
-        let was_blocked = self.queued() > 0;
+        let was_blocked = self.has_queued();
         let before = std::mem::replace(&mut self.inner.borrow_mut().cork, Cork::Dispatch);
         if readiness.has(Readiness::READABLE.with(Readiness::BROKEN)) {
             self.read(reactor, readiness);
         }
         self.inner.borrow_mut().cork = before;
         let may_send = !was_blocked || readiness.has(Readiness::WRITABLE);
-        if before == Cork::Out && may_send && self.queued() > 0 {
+        if before == Cork::Out && may_send && self.has_queued() {
             self.flush_now(reactor);
         }
     }

@@ -153,7 +153,7 @@ def _only_socket(sock: socket.socket, given: dict[str, Any]) -> Any:
             f"socket modifier keyword arguments can not be used when sock is specified. ({others})"
         )
     try:
-        return sock.getpeername() or None
+        return sock.getpeername()
     except OSError:
         return None
 

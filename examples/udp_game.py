@@ -1,0 +1,87 @@
+"""A UDP game server: players say where they go, everybody hears where all are, tick by tick.
+
+python examples/udp_game.py udp://127.0.0.1:7005 [TICKS_PER_SECOND]
+nc -u 127.0.0.1 7005        then type: join anna, move 1 -1, leave
+"""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from sennit import net
+
+MOST_PLAYERS = 100
+PATIENCE = 50  # ticks without a word
+
+
+@dataclass
+class Player:
+    """Somebody who plays."""
+
+    name: str
+    x: int = 0
+    y: int = 0
+    silent: int = 0
+
+
+class Game(net.DatagramProtocol):
+    """The world; every datagram is one command."""
+
+    def __init__(self) -> None:
+        self.players: dict[Any, Player] = {}
+        self.ticks = 0
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """A command; what makes no sense is told to its sender."""
+        player = self.players.get(addr)
+        match data.decode("ascii", "replace").split():
+            case ["join", name] if len(self.players) < MOST_PLAYERS and len(name) <= 20:
+                self.players[addr] = Player(name)
+                self.send(f"welcome {name}".encode(), addr)
+            case ["move", dx, dy] if player and is_step(dx) and is_step(dy):
+                player.x += int(dx)
+                player.y += int(dy)
+                player.silent = 0
+            case ["leave"] if player:
+                del self.players[addr]
+                self.send(b"bye", addr)
+            case _:
+                self.send(b"say: join NAME, move DX DY, leave", addr)
+
+    def tick(self) -> None:
+        """Everybody hears of everybody; who was silent for too long is out."""
+        self.ticks += 1
+        for address, player in list(self.players.items()):
+            player.silent += 1
+            if player.silent > PATIENCE:
+                del self.players[address]
+                self.send(b"bye", address)
+        where = " ".join(f"{one.name}:{one.x},{one.y}" for one in self.players.values())
+        for address in self.players:
+            self.send(f"tick {self.ticks} {where}".encode(), address)
+
+
+def is_step(text: str) -> bool:
+    """Whether it is -1, 0 or 1."""
+    return text in {"-1", "0", "1"}
+
+
+if __name__ == "__main__":
+    arguments = dict(enumerate(sys.argv))
+    pause = 1 / float(arguments.get(2, 10))
+    game = Game()
+    service = net.Service("game")
+    service.listen(lambda: game, arguments.get(1, "udp://127.0.0.1:7005"))
+
+    @service.background
+    async def keep_time() -> None:
+        """Tick at a steady pace: a late tick does not move the next one."""
+        clock = asyncio.get_running_loop()
+        due = clock.time()
+        while True:
+            due += pause
+            await asyncio.sleep(due - clock.time())
+            game.tick()
+
+    service.run()
