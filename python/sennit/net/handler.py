@@ -27,6 +27,9 @@ _EXPECTED = (ConnectionLostError, DeadlineError, RemoteProtocolError, ClosedErro
 _NO_LINGER = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): on, for 0 s."""
 
+_CANCEL_TIME = 5.0
+"""Seconds that a handler has to end after it was cancelled."""
+
 
 class _HandledStream(Stream):
     """A stream whose handler runs from the beginning of the connection to its end."""
@@ -42,8 +45,11 @@ class _HandledStream(Stream):
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._factory.handler(self))
         self._task.add_done_callback(self._handled)
+        # asyncio holds its tasks weakly, and a handler may go on when its connection is gone.
+        self._factory._running.add(self)  # noqa: SLF001 - one room
 
     def _handled(self, task: asyncio.Task[object]) -> None:
+        self._factory._running.discard(self)  # noqa: SLF001 - one room
         error = None if task.cancelled() else task.exception()
         if error is None and not task.cancelled():
             self.close()
@@ -72,8 +78,9 @@ class StreamFactory(Factory[Stream]):
     """Makes a stream and a task for each connection.
 
     The stream is closed when the handler returns; it is reset when it raises or is cancelled.
-    When the server closes, the handler reads the end of the stream, so that a loop over what
-    comes ends by itself.
+    A handler whose peer has gone hears of it when it reads or writes. When the server closes, the
+    handler reads the end of the stream, so that a loop over what comes ends by itself; after the
+    grace time it is cancelled.
 
     Args:
         handler: Called with each stream.
@@ -83,9 +90,37 @@ class StreamFactory(Factory[Stream]):
     def __init__(self, handler: StreamHandler, **settings: Any) -> None:
         super().__init__(Stream)
         self.handler = handler
+        self._running: set[_HandledStream] = set()
         self._settings = settings
         Stream(**settings)  # refuses what makes no sense, now and not with the first connection
 
     def make_protocol(self) -> Stream:
         """A stream for a new connection."""
         return _HandledStream(self, **self._settings)
+
+    # -- called by the server ----------------------------------------------------------------------
+
+    def _tasks_without_connection(self) -> list[asyncio.Task[object]]:
+        return [stream._task for stream in self._running if stream.is_closing()]  # noqa: SLF001
+
+    async def _wait_ended(self) -> None:
+        tasks = self._tasks_without_connection()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _cancel(self) -> None:
+        for task in self._tasks_without_connection():
+            task.cancel()
+
+    async def _wait_cancelled(self) -> None:
+        self._cancel()
+        tasks = self._tasks_without_connection()
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=_CANCEL_TIME)
+        for task in left:
+            _logger.error(
+                "%r was cancelled and has not ended after %g s: the server closes without it",
+                task,
+                _CANCEL_TIME,
+            )

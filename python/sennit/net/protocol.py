@@ -155,5 +155,14 @@ class Factory(Generic[_P]):
                 count += 1
         return count
 
+    async def _wait_ended(self) -> None:
+        """Wait for what goes on after its connection is over."""
+
+    def _cancel(self) -> None:
+        """End what goes on after its connection is over."""
+
+    async def _wait_cancelled(self) -> None:
+        """End it, and wait for that."""
+
     def _transports(self) -> list[Any]:
         return [one for server in self._servers for one in server._connected()]  # noqa: SLF001

@@ -201,6 +201,8 @@ class Reconnector(Generic[_P]):
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError, SennitError):
             await self._task
+        # A task that was cancelled before its first step has not said so itself.
+        self._set(ReconnectorState.STOPPED)
 
     async def _keep(self) -> None:
         reactor = current_reactor()

@@ -122,7 +122,8 @@ class Server:
             self._drain()
             try:
                 async with asyncio.timeout(grace):
-                    await self.wait_closed()
+                    await self._wait_connections()
+                    await self.factory._wait_ended()  # noqa: SLF001 - one room
             except TimeoutError:
                 _logger.warning(
                     "%s: %d connections are open after %g s of grace: aborted",
@@ -130,11 +131,9 @@ class Server:
                     len(self._transports),
                     grace,
                 )
-                self.abort()
             finally:
                 # Also when whoever closes is cancelled: no connection outlives its server.
-                if self._transports:
-                    self.abort()
+                self.abort()
         await self.wait_closed()
 
     def abort(self) -> None:
@@ -142,9 +141,18 @@ class Server:
         self._drain(tell=False)
         for transport in tuple(self._transports):
             transport.abort()
+        self.factory._cancel()  # noqa: SLF001 - one room
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed and its last connection is gone."""
+        await self._wait_connections()
+        if self._state is not ServerState.STOPPED:
+            await self.factory._wait_cancelled()  # noqa: SLF001 - one room
+        self._state = ServerState.STOPPED
+        if self in self.factory._servers:  # noqa: SLF001 - one room
+            self.factory._servers.remove(self)  # noqa: SLF001
+
+    async def _wait_connections(self) -> None:
         for server in self._servers:
             await server.wait_closed()
         while any(datagrams._fileno() >= 0 for datagrams in self._sockets):  # noqa: SLF001
@@ -152,9 +160,6 @@ class Server:
             self._sockets[-1]._when_lost(lost.set_result)  # noqa: SLF001 - the seam for this
             await lost
             self._sockets.pop()
-        self._state = ServerState.STOPPED
-        if self in self.factory._servers:  # noqa: SLF001 - one room
-            self.factory._servers.remove(self)  # noqa: SLF001
 
     async def __aenter__(self) -> Server:
         return self

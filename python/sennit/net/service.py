@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import functools
 import inspect
 import logging
 import os
@@ -39,8 +40,9 @@ class ServiceState(enum.Enum):
 class _Closable(Protocol):
     """What a starter returns: a server of `net`, of `http`, or anything else that can close."""
 
-    async def close(self, grace: float = ...) -> None:
-        """End within a grace time in seconds."""
+    @property
+    def close(self) -> Callable[..., Any]:
+        """Ends it, within a grace time in seconds if it takes one."""
 
 
 class Service:
@@ -91,7 +93,10 @@ class Service:
         self._add("server", lambda: listen(factory, *urls, **options))
 
     def start_with(self, starter: Callable[[], Awaitable[_Closable]]) -> None:
-        """Add what a function starts: it returns something with `close(grace)`."""
+        """Add what a function starts: it returns something with `close()`.
+
+        If its `close` takes a grace time in seconds it gets that.
+        """
         self._add("server", starter)
 
     def background(self, function: _F) -> _F:
@@ -180,6 +185,8 @@ class Service:
         if inspect.isawaitable(result):
             result = await result
         if kind == "server":
+            if not callable(getattr(result, "close", None)):
+                raise ConfigError(f"{starter!r} returned {result!r}, which has no close()")
             self._servers.append(result)
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
@@ -214,10 +221,7 @@ class Service:
         _notify("STOPPING=1")
         _logger.info("%s stops, at most %g s for what is going on", self.name, grace)
         try:
-            closing = [server.close(grace) for server in self._servers]
-            for result in await asyncio.gather(*closing, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    _logger.error("%s: a server failed to close", self.name, exc_info=result)
+            await asyncio.gather(*(self._close(server, grace) for server in self._servers))
             for task in reversed(self._tasks):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -228,6 +232,10 @@ class Service:
             self._state = ServiceState.STOPPED
             self.request_stop()
             _logger.info("%s has stopped", self.name)
+
+    async def _close(self, server: Any, grace: float) -> None:
+        takes_grace = "grace" in inspect.signature(server.close).parameters
+        await self._call(functools.partial(server.close, grace) if takes_grace else server.close)
 
     async def _call(self, function: Callable[[], Any]) -> None:
         try:
@@ -297,7 +305,8 @@ class Service:
             if abort is not None:
                 abort()
             else:
-                current_reactor().create_task(server.close(0))
+                closing = current_reactor().create_task(self._close(server, 0))
+                self._tasks.append(closing)
         for task in self._tasks:
             task.cancel()
 

@@ -17,6 +17,13 @@ async def until(condition):
         await asyncio.sleep(0)
 
 
+def reset(stream):
+    option = (1).to_bytes(4, "little") + bytes(4)  # SO_LINGER of 0 s
+    sock = stream.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+    stream.abort()
+
+
 async def echo(stream):
     async for chunk in stream:
         await stream.write(chunk)
@@ -78,10 +85,7 @@ def test_a_peer_that_resets_is_no_mistake_of_the_handler(on_reactor, reported, c
             async with await net.listen(echo, ANY) as server:
                 stream = await net.connect(server.urls[0])
                 await until(lambda: server.connections)
-                option = (1).to_bytes(4, "little") + bytes(4)  # SO_LINGER of 0 s: a reset
-                sock = stream.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
-                stream.abort()
+                reset(stream)
                 await until(lambda: "reset" in caplog.text)
             assert server.statistics()["connections_open"] == 0
 
@@ -158,5 +162,51 @@ def test_an_object_with_an_async_call_is_a_handler(on_reactor):
             stream = await net.connect(server.urls[0])
             assert await stream.read() == b"hello"
             stream.close()
+
+    on_reactor(test)
+
+
+def test_a_handler_is_cancelled_when_the_grace_time_is_over(on_reactor, reported):
+    log = []
+
+    async def handler(stream):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            log.append("cleaned up")
+
+    async def test():
+        server = await net.listen(handler, ANY)
+        stream = await net.connect(server.urls[0])
+        await until(lambda: server.connections)
+        reset(stream)  # its peer is gone, and it does not read: it goes on
+        await until(lambda: not server.connections)
+        assert log == []
+        await server.close(grace=0.01)
+        assert log == ["cleaned up"]
+
+    on_reactor(test)
+    assert reported == []
+
+
+def test_a_handler_may_finish_within_the_grace_time(on_reactor):
+    done = []
+
+    async def handler(stream):
+        async for _ in stream:
+            pass
+        stream.close()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        done.append(True)
+
+    async def test():
+        server = await net.listen(handler, ANY)
+        stream = await net.connect(server.urls[0])
+        await until(lambda: server.connections)
+        await server.close()
+        assert done == [True]
+        stream.close()
 
     on_reactor(test)

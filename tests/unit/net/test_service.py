@@ -162,6 +162,51 @@ def test_a_hook_that_fails_does_not_keep_the_others_from_running(on_reactor, cap
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_anything_that_closes_can_be_a_part(on_reactor):
+    log = []
+
+    class Files:
+        def close(self):
+            log.append("files")
+
+    class Upstream:
+        async def close(self):
+            log.append("upstream")
+
+    class Queue:
+        async def close(self, grace=1.0):
+            log.append(grace)
+
+    async def test():
+        service = net.Service(grace=7)
+        for part in (Files(), Upstream(), Queue()):
+
+            async def start(part=part):
+                return part
+
+            service.start_with(start)
+        async with service:
+            assert len(service.servers) == 3
+
+    on_reactor(test)
+    assert sorted(map(str, log)) == ["7", "files", "upstream"]
+
+
+def test_a_part_that_cannot_close_is_refused_and_the_others_stop(on_reactor):
+    async def nothing():
+        return None
+
+    async def test():
+        service = net.Service()
+        service.listen(echo, ANY)
+        service.start_with(nothing)
+        with pytest.raises(ConfigError, match="has no close"):
+            await service.start()
+        assert service.servers[0].state is net.ServerState.STOPPED
+
+    on_reactor(test)
+
+
 def test_a_service_is_used_once(on_reactor):
     async def test():
         service = net.Service()
