@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use common::connection::{Connection, Heard, connection, copy, data};
 use common::peer::{read_now, reset, shrink_buffer, tcp_pair};
-use common::tls::{BOTH, End, ONLY_12, ONLY_13, pair};
+use common::tls::{Authority, BOTH, End, ONLY_12, ONLY_13, client_settings, pair, server_settings};
 use common::{Loop, reactor, turn, turn_until};
 use sennit_engine::tls::server::Versions;
-use sennit_engine::tls::{FaultKind, Phase};
+use sennit_engine::tls::{FaultKind, Phase, TlsClient, TlsServer};
 use sennit_engine::transport::{Handshake, State};
 
 const SECOND: u64 = 1_000_000_000;
@@ -370,4 +370,50 @@ fn a_connection_can_speak_tls_from_its_middle_on() {
     shake_hands(&reactor, &connection, &mut peer);
     peer.end.seal(b"secret");
     hear(&reactor, &connection, &mut peer, &data(b"secret"));
+}
+
+#[test]
+fn a_certificate_of_many_records_comes_in_pieces() {
+    let authority = Authority::new();
+    let names: Vec<String> = (0..2_000).map(|number| format!("n{number}.example")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("a.example");
+    let server = TlsServer::new(&server_settings(vec![authority.sign(&names, |_| {})])).unwrap();
+    let client = TlsClient::new(&client_settings(&authority)).unwrap();
+    for size in [100, 5_000, 30_000] {
+        let reactor = reactor();
+        let (ours, mut socket) = tcp_pair();
+        let connection = connection(ours);
+        let session = client.session("a.example").unwrap();
+        connection.start_tls(&reactor, Handshake { session, timeout: TIMEOUT }).unwrap();
+        connection.start(&reactor).unwrap();
+        let mut end = End::new(server.session().unwrap());
+        turn_until(&reactor, || {
+            let (bytes, _) = read_now(&mut socket);
+            end.feed(&bytes);
+            let count = end.outgoing.len().min(size);
+            socket.write_all(&end.outgoing.drain(..count).collect::<Vec<_>>()).unwrap();
+            end.phase == Phase::Open && !connection.is_handshaking() && end.outgoing.is_empty()
+        });
+        let details = connection.tls_details().unwrap();
+        assert_eq!((connection.protocol().take(), details.resumed), (vec![Heard::Secured], false));
+        assert!(details.peer_certificates[0].len() > 20_000);
+    }
+}
+
+#[test]
+fn a_hello_of_endless_records_is_refused_before_it_takes_memory() {
+    let reactor = reactor();
+    let (connection, mut peer) = beginning(&reactor, BOTH);
+    // The head of a hello of 65,000 bytes, then a byte in each record.
+    let mut hello = vec![22, 3, 3, 0, 6, 1, 0, 0xfd, 0xe8, 3, 3];
+    hello.extend([22, 3, 3, 0, 1, 7].repeat(30_000));
+    let mut left = hello.as_slice();
+    turn_until(&reactor, || {
+        let count = left.len().min(20_000);
+        let sent = peer.socket.write(&left[..count]).unwrap_or(0);
+        left = &left[sent..];
+        connection.state() == State::Closed
+    });
+    assert_eq!(connection.protocol().take(), [Heard::Lost(Some(ErrorKind::InvalidData))]);
 }
