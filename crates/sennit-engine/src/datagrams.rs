@@ -22,8 +22,8 @@ use std::rc::Rc;
 
 use crate::host::{Host, Source};
 use crate::poller::{Interest, Readiness};
-use crate::reactor::Reactor;
-use crate::socket::datagram::{BATCH, Batch, RawAddress, send_batch, send_to};
+use crate::reactor::{self, Reactor};
+use crate::socket::datagram::{Arrived, BATCH, Batch, RawAddress, send_batch, send_to};
 use crate::socket::would_block;
 use crate::sources::Token;
 use crate::stream::Chunk;
@@ -111,7 +111,18 @@ struct Inner<B> {
     cork: Cork,
     high_water: usize,
     low_water: usize,
+    /// Whether the first of the queue was kept after a refusal that may have been another's.
+    was_refused: bool,
+    /// What one call has brought and nobody has heard of yet: the host has interrupted its turn.
+    unheard: VecDeque<Unheard>,
     statistics: DatagramStatistics,
+}
+
+/// A datagram out of the room that all sockets share.
+struct Unheard {
+    data: Vec<u8>,
+    from: RawAddress,
+    is_cut: bool,
 }
 
 /// One socket for datagrams and its protocol.
@@ -162,13 +173,21 @@ impl<B: AsRef<[u8]>> Inner<B> {
         };
         while !self.queue.is_empty() {
             match self.send_some(descriptor) {
-                Ok(count) => self.drop_first(count, true),
+                Ok(count) => {
+                    self.was_refused = false;
+                    self.drop_first(count, true);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if would_block(&error) => return Flushed::Blocked,
                 Err(error) => {
-                    // An earlier datagram's refusal is told to the next one, which was not sent
-                    // and may be for somebody else; any other error is this one's own.
-                    if error.raw_os_error() != Some(libc::ECONNREFUSED) {
+                    // Over UDP an earlier datagram's refusal is told to the next one, which was not
+                    // sent and may find somebody: it gets a second try. Any other error is this
+                    // one's own, and so is a second refusal: nobody has the UNIX socket it is for.
+                    let is_refusal = error.raw_os_error() == Some(libc::ECONNREFUSED);
+                    if is_refusal && !self.was_refused {
+                        self.was_refused = true;
+                    } else {
+                        self.was_refused = false;
                         self.drop_first(1, false);
                     }
                     return Flushed::Failed(error);
@@ -195,6 +214,8 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
                 cork: Cork::Out,
                 high_water: HIGH_WATER,
                 low_water: HIGH_WATER / 4,
+                was_refused: false,
+                unheard: VecDeque::new(),
                 statistics: DatagramStatistics::default(),
             }),
             host: std::marker::PhantomData,
@@ -371,29 +392,69 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
         self.protocol.resume_writing(reactor);
     }
 
-    /// Hands on what one call has brought. False: nobody wants more.
+    /// Hands on what one call has brought. False: nobody wants more now.
     fn hand_on(&self, reactor: &Reactor<H>, batch: &mut Batch, count: usize) -> bool {
         for index in 0..count {
-            if self.state() != State::Open {
+            let Some(arrived) = batch.get(index) else { return false };
+            if reactor.state() == reactor::State::Interrupted {
+                self.keep(&arrived);
+                continue;
+            }
+            if !self.tell(reactor, arrived.data, arrived.from, arrived.is_cut) {
                 return false;
             }
-            let Some(arrived) = batch.get(index) else { return false };
-            {
-                let mut inner = self.inner.borrow_mut();
-                inner.statistics.received += 1;
-                inner.statistics.bytes_received += arrived.data.len() as u64;
-                inner.statistics.cut += u64::from(arrived.is_cut);
+        }
+        if self.inner.borrow().unheard.is_empty() {
+            return true;
+        }
+        reactor.dispatch_again(self.token.get(), Readiness::READABLE);
+        false
+    }
+
+    fn keep(&self, arrived: &Arrived<'_>) {
+        let (data, from) = (arrived.data.to_vec(), *arrived.from);
+        let unheard = Unheard { data, from, is_cut: arrived.is_cut };
+        self.inner.borrow_mut().unheard.push_back(unheard);
+    }
+
+    /// Hands on what an interrupted turn has left. False: as above.
+    fn hand_on_unheard(&self, reactor: &Reactor<H>) -> bool {
+        loop {
+            if reactor.state() == reactor::State::Interrupted {
+                reactor.dispatch_again(self.token.get(), Readiness::READABLE);
+                return false;
             }
-            if arrived.is_cut {
-                self.failed(reactor, io::Error::from_raw_os_error(libc::EMSGSIZE));
-            } else {
-                self.protocol.datagram_received(reactor, arrived.data, arrived.from);
+            let next = self.inner.borrow_mut().unheard.pop_front();
+            let Some(unheard) = next else { return true };
+            if !self.tell(reactor, &unheard.data, &unheard.from, unheard.is_cut) {
+                return false;
             }
+        }
+    }
+
+    /// Tells the protocol of one datagram. False: it is over.
+    fn tell(&self, reactor: &Reactor<H>, data: &[u8], from: &RawAddress, is_cut: bool) -> bool {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.state != State::Open {
+                return false;
+            }
+            inner.statistics.received += 1;
+            inner.statistics.bytes_received += data.len() as u64;
+            inner.statistics.cut += u64::from(is_cut);
+        }
+        if is_cut {
+            self.failed(reactor, io::Error::from_raw_os_error(libc::EMSGSIZE));
+        } else {
+            self.protocol.datagram_received(reactor, data, from);
         }
         true
     }
 
     fn read(&self, reactor: &Reactor<H>, readiness: Readiness) {
+        if !self.hand_on_unheard(reactor) {
+            return;
+        }
         let mut batch = ROOM.take().unwrap_or_default();
         let mut taken = 0;
         while self.state() == State::Open {

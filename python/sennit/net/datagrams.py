@@ -68,7 +68,11 @@ class _Room:
         while self._socket._is_full:  # noqa: SLF001 - one room
             waiter = asyncio.get_running_loop().create_future()
             self._socket._writers.append(waiter)  # noqa: SLF001
-            yield from waiter
+            try:
+                yield from waiter
+            finally:
+                if waiter in self._socket._writers:  # noqa: SLF001
+                    self._socket._writers.remove(waiter)  # noqa: SLF001
 
 
 class DatagramSocket(asyncio.DatagramProtocol):

@@ -340,3 +340,69 @@ def test_a_reactor_that_is_closed_takes_its_sockets_along(reactor):
     del transport
     gc.collect()
     assert watched() is None
+
+
+def test_a_unix_socket_that_nobody_has_refuses_once(reactor, tmp_path):
+    path = str(tmp_path / "gone")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
+        gone.bind(path)
+
+    async def main():
+        transport, protocol = await reactor.create_datagram_endpoint(
+            Recorder, local_addr=str(tmp_path / "ours"), family=socket.AF_UNIX
+        )
+        transport.sendto(b"x", path)
+        transport.sendto(b"y", str(tmp_path / "ours"))
+        await until(lambda: (b"y", str(tmp_path / "ours")) in protocol.heard)
+        errors = [heard for heard in protocol.heard if isinstance(heard, OSError)]
+        assert 1 <= len(errors) <= 2
+        assert all(isinstance(error, ConnectionRefusedError) for error in errors)
+        transport.close()
+        await protocol.lost
+
+    reactor.run_until_complete(main())
+
+
+def test_a_long_unix_datagram_arrives_whole(reactor):
+    async def main():
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        right.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
+        transport, protocol = await reactor.create_datagram_endpoint(Recorder, sock=left)
+        right.send(bytes(150_000))
+        await until(lambda: protocol.heard)
+        assert [len(data) for data, _ in protocol.heard] == [150_000]
+        transport.close()
+        await protocol.lost
+        right.close()
+
+    reactor.run_until_complete(main())
+
+
+def test_an_interrupt_loses_nothing(reactor):
+    class Interrupted(Recorder):
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            if len(self.heard) in {1, 3}:
+                raise KeyboardInterrupt
+
+    async def start():
+        transport, protocol = await reactor.create_datagram_endpoint(
+            Interrupted, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for number in range(30):
+                peer.sendto(b"%d" % number, transport.get_extra_info("sockname"))
+        return transport, protocol
+
+    transport, protocol = reactor.run_until_complete(start())
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            reactor.run_until_complete(until(lambda: len(protocol.heard) == 30))
+    reactor.run_until_complete(until(lambda: len(protocol.heard) == 30))
+    assert [data for data, _ in protocol.heard] == [b"%d" % number for number in range(30)]
+
+    async def end():
+        transport.close()
+        await protocol.lost
+
+    reactor.run_until_complete(end())

@@ -9,8 +9,9 @@ use super::{address, check};
 /// Datagrams that one call can bring.
 pub const BATCH: usize = 32;
 
-/// Room for each: UDP has no larger ones (RFC 768), and of a UNIX datagram the rest is cut off.
-const ROOM: usize = 64 * 1024;
+/// Room for each, as asyncio's: UDP has none above 64 KiB (RFC 768), UNIX datagrams may be longer.
+/// What no datagram has reached costs no memory.
+const ROOM: usize = 256 * 1024;
 
 /// A socket address in the kernel's own form, of any family.
 #[derive(Clone, Copy)]

@@ -79,19 +79,19 @@ impl PythonDatagrams {
         // SAFETY: a live object, which must outlive the report; GIL.
         let transport = unsafe { Object::from_borrowed(object.as_ptr()) };
         let host = reactor.host();
-        if let Some(exception) = host.catch(reactor) {
-            let protocol = object.protocol().unwrap_or_else(none);
-            let message = format!("protocol.{method}() call failed.");
-            let about = [(c"transport", &transport), (c"protocol", &protocol)];
-            host.report(reactor, &message, &exception, &about);
-            if fatal {
-                // SAFETY: as in `fields`; the old value is dropped after the write.
-                let old = unsafe { (*object.fields()).error.replace(exception) };
-                drop(old);
+        // What leaves the loop, such as Ctrl-C, is no mistake of the protocol's and ends nothing.
+        let Some(exception) = host.catch(reactor) else { return };
+        let protocol = object.protocol().unwrap_or_else(none);
+        let message = format!("protocol.{method}() call failed.");
+        let about = [(c"transport", &transport), (c"protocol", &protocol)];
+        host.report(reactor, &message, &exception, &about);
+        if fatal {
+            // SAFETY: as in `fields`; the old value is dropped after the write.
+            let old = unsafe { (*object.fields()).error.replace(exception) };
+            drop(old);
+            if let Some(engine) = object.engine() {
+                engine.abort(reactor);
             }
-        }
-        if let Some(engine) = object.engine().filter(|_| fatal) {
-            engine.abort(reactor);
         }
     }
 }
