@@ -26,7 +26,8 @@ async def main() -> None:
     """Serve until killed."""
     url, *files = sys.argv[1:]
     tls = net.ServerTls(certificate=files[0], key=files[1]) if files else None
-    server = await net.listen(Echo, url, tls=tls)
+    # By default a server keeps a fifth of the descriptors for other things.
+    server = await net.listen(Echo, url, tls=tls, max_connections=19_500)
     print("PORT", server.port, flush=True)
     await asyncio.Event().wait()
 
