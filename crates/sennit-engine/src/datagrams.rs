@@ -346,6 +346,9 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
         if reactor.host().is_foreign() {
             return;
         }
+        // Who answers an error with another datagram must not keep the others waiting for ever: each
+        // of those that wait now may fail twice.
+        let mut failures_left = 2 * self.inner.borrow().queue.len();
         loop {
             let flushed = {
                 let mut inner = self.inner.borrow_mut();
@@ -355,7 +358,15 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
                 inner.flush()
             };
             match flushed {
-                Flushed::Failed(error) => self.failed(reactor, error),
+                Flushed::Failed(error) => {
+                    self.failed(reactor, error);
+                    failures_left = failures_left.saturating_sub(1);
+                    if failures_left == 0 && self.has_queued() {
+                        self.inner.borrow_mut().cork = Cork::Turn;
+                        reactor.flush_later(self.token.get());
+                        break;
+                    }
+                }
                 Flushed::Blocked => break,
                 Flushed::All if self.state() == State::Draining => return self.abort(reactor),
                 Flushed::All => break,

@@ -120,3 +120,31 @@ def test_pressure_is_told(reactor):
         right.close()
 
     reactor.run_until_complete(main())
+
+
+def test_who_answers_errors_with_datagrams_lets_the_others_live(reactor, tmp_path):
+    path = str(tmp_path / "gone")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
+        gone.bind(path)
+
+    class Stubborn(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.transport = transport
+
+        def error_received(self, exc):
+            super().error_received(exc)
+            self.transport.sendto(b"again", path)
+
+    async def main():
+        transport, protocol = await reactor.create_datagram_endpoint(
+            Stubborn, local_addr=str(tmp_path / "ours"), family=socket.AF_UNIX
+        )
+        transport.sendto(b"x", path)
+        for _ in range(100):  # each turn comes to its end
+            await asyncio.sleep(0)
+        assert len(protocol.heard) >= 10
+        transport.abort()
+        await protocol.lost
+
+    reactor.run_until_complete(main())
