@@ -12,6 +12,7 @@
 //! | [`watcher`] | a level-triggered descriptor with a callback for each direction |
 //! | [`socket`] | the socket calls |
 //! | [`listener`] | accepting, and backing off when descriptors run out |
+//! | [`file`] | a piece of a file on its way to a socket |
 //! | [`stream`] | a connected socket and its write queue, without any callback |
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
 //! | [`datagrams`] | a socket for datagrams, with manners |
@@ -23,6 +24,7 @@
 
 pub mod clock;
 pub mod datagrams;
+pub mod file;
 pub mod host;
 pub mod limits;
 pub mod listener;

@@ -12,12 +12,17 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::clock::Nanos;
+use crate::file::FilePiece;
 use crate::socket;
 use crate::tls::secure::{Outcome, SEAL_SIZE, Secure};
 use crate::tls::{Details, Fault, Session};
 
 /// Pieces handed to the kernel in one call; its own limit is 1024.
 const MAX_PIECES: usize = 64;
+
+/// Bytes of files, or of plaintext to be encrypted, that one flush sends: a peer that takes them as fast as they come
+/// would keep the others waiting.
+const FILES_AT_ONCE: usize = 1024 * 1024;
 
 /// What a read has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub enum Flushed {
     All,
     /// The kernel is full; writability will tell.
     Blocked,
+    /// The kernel would take more, and it is the others' turn: nothing will tell, ask again.
+    Yielded,
 }
 
 /// A piece of the write queue: the host's own immutable bytes, or a copy.
@@ -64,11 +71,29 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Chunk<B> {
     }
 }
 
+/// What the write queue holds.
+#[derive(Debug)]
+pub enum Piece<B> {
+    /// Bytes in memory.
+    Bytes(Chunk<B>),
+    /// Bytes in a file.
+    File(FilePiece),
+}
+
+impl<B: AsRef<[u8]>> Piece<B> {
+    fn length(&self) -> usize {
+        match self {
+            Piece::Bytes(chunk) => chunk.as_ref().len(),
+            Piece::File(file) => file.length(),
+        }
+    }
+}
+
 /// A connected, non-blocking socket.
 #[derive(Debug)]
 pub struct Stream<B> {
     socket: OwnedFd,
-    queue: VecDeque<Chunk<B>>,
+    queue: VecDeque<Piece<B>>,
     /// Bytes of the first piece that are sent already.
     sent: usize,
     queued: usize,
@@ -94,13 +119,44 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Speaks TLS from here on. What is queued already leaves in the clear before it.
     pub fn start_tls(&mut self, session: Box<dyn Session>, timeout: Nanos) -> io::Result<()> {
-        let mut before = Vec::new();
-        while let Some(first) = self.queue.pop_front() {
-            before.extend_from_slice(&first.as_ref()[std::mem::take(&mut self.sent)..]);
-        }
-        self.queued = 0;
+        let before = self.take_queued()?;
         self.secure = Some(Box::new(Secure::new(session, timeout, before)?));
         Ok(())
+    }
+
+    /// What is queued, as bytes in memory.
+    fn take_queued(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.queued);
+        while let Some(first) = self.queue.pop_front() {
+            let sent = std::mem::take(&mut self.sent);
+            match first {
+                Piece::Bytes(chunk) => bytes.extend_from_slice(&chunk.as_ref()[sent..]),
+                Piece::File(file) => {
+                    let mut at = bytes.len();
+                    bytes.resize(at + file.length() - sent, 0);
+                    while at < bytes.len() {
+                        let done = file.length() - (bytes.len() - at);
+                        at += file.read(done, &mut bytes[at..])?;
+                    }
+                }
+            }
+        }
+        self.queued = 0;
+        Ok(bytes)
+    }
+
+    /// The same connection for an owner with other bytes; what waits to be sent goes with it.
+    pub fn hand_over<C: AsRef<[u8]>>(mut self) -> io::Result<Stream<C>> {
+        let waiting = self.take_queued()?;
+        let mut stream = Stream {
+            socket: self.socket,
+            queue: VecDeque::new(),
+            sent: 0,
+            queued: 0,
+            secure: self.secure,
+        };
+        stream.push(Chunk::Owned(waiting));
+        Ok(stream)
     }
 
     /// The time of a handshake begins; when it must be done.
@@ -158,7 +214,15 @@ impl<B: AsRef<[u8]>> Stream<B> {
         let length = chunk.as_ref().len();
         if length > 0 {
             self.queued += length;
-            self.queue.push_back(chunk);
+            self.queue.push_back(Piece::Bytes(chunk));
+        }
+    }
+
+    /// Queues a piece of a file.
+    pub fn push_file(&mut self, file: FilePiece) {
+        if file.length() > 0 {
+            self.queued += file.length();
+            self.queue.push_back(Piece::File(file));
         }
     }
 
@@ -196,11 +260,19 @@ impl<B: AsRef<[u8]>> Stream<B> {
         if self.secure.is_some() {
             return self.flush_secure();
         }
+        let mut from_files = 0;
         while let Some(first) = self.queue.front() {
-            let result = if self.queue.len() == 1 {
-                socket::send(self.descriptor(), &first.as_ref()[self.sent..])
-            } else {
-                self.send_pieces()
+            let result = match first {
+                Piece::File(_) if from_files >= FILES_AT_ONCE => return Ok(Flushed::Yielded),
+                Piece::File(file) => {
+                    let moved = file.send(self.descriptor(), self.sent, FILES_AT_ONCE - from_files);
+                    from_files += *moved.as_ref().unwrap_or(&0);
+                    moved
+                }
+                Piece::Bytes(chunk) if self.queue.len() == 1 => {
+                    socket::send(self.descriptor(), &chunk.as_ref()[self.sent..])
+                }
+                Piece::Bytes(_) => self.send_pieces(),
             };
             match result {
                 Ok(count) => self.drop_sent(count),
@@ -217,6 +289,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     fn flush_secure(&mut self) -> io::Result<Flushed> {
         let descriptor = self.descriptor();
+        let queued = self.queued;
         loop {
             let Some(secure) = self.secure.as_mut() else { return Ok(Flushed::All) };
             if !secure.send(descriptor)? {
@@ -228,6 +301,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
             if !secure.is_open() {
                 return Ok(Flushed::Blocked);
             }
+            if queued - self.queued >= FILES_AT_ONCE {
+                return Ok(Flushed::Yielded);
+            }
             self.seal_some()?;
         }
     }
@@ -237,19 +313,34 @@ impl<B: AsRef<[u8]>> Stream<B> {
         let (Some(secure), Some(first)) = (self.secure.as_mut(), self.queue.front()) else {
             return Ok(());
         };
-        let first = &first.as_ref()[self.sent..];
-        if self.queue.len() == 1 || first.len() >= SEAL_SIZE {
-            let count = first.len().min(SEAL_SIZE);
-            secure.seal(&first[..count])?;
-            self.drop_sent(count);
-            return Ok(());
+        if let Piece::Bytes(chunk) = first {
+            let first = &chunk.as_ref()[self.sent..];
+            if self.queue.len() == 1 || first.len() >= SEAL_SIZE {
+                let count = first.len().min(SEAL_SIZE);
+                secure.seal(&first[..count])?;
+                self.drop_sent(count);
+                return Ok(());
+            }
         }
         let mut gathered = Vec::with_capacity(self.queued.min(SEAL_SIZE));
         let mut skip = self.sent;
-        for chunk in &self.queue {
-            let piece = &chunk.as_ref()[std::mem::take(&mut skip)..];
-            let room = SEAL_SIZE - gathered.len();
-            gathered.extend_from_slice(&piece[..piece.len().min(room)]);
+        for piece in &self.queue {
+            let sent = std::mem::take(&mut skip);
+            let before = gathered.len();
+            let count = (piece.length() - sent).min(SEAL_SIZE - before);
+            match piece {
+                Piece::Bytes(chunk) => {
+                    gathered.extend_from_slice(&chunk.as_ref()[sent..sent + count]);
+                }
+                Piece::File(file) => {
+                    gathered.resize(before + count, 0);
+                    let read = file.read(sent, &mut gathered[before..])?;
+                    gathered.truncate(before + read);
+                    if read < count {
+                        break;
+                    }
+                }
+            }
             if gathered.len() == SEAL_SIZE {
                 break;
             }
@@ -262,18 +353,21 @@ impl<B: AsRef<[u8]>> Stream<B> {
     fn send_pieces(&self) -> io::Result<usize> {
         let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
         let mut count = 0;
-        for (slot, chunk) in pieces.iter_mut().zip(&self.queue) {
+        for (slot, piece) in pieces.iter_mut().zip(&self.queue) {
+            // What stands before a file waits for its first bytes, and leaves in one packet with them.
+            let Piece::Bytes(chunk) = piece else { break };
             let skip = if count == 0 { self.sent } else { 0 };
             *slot = IoSlice::new(&chunk.as_ref()[skip..]);
             count += 1;
         }
-        socket::send_vectored(self.descriptor(), &pieces[..count])
+        let more = count < self.queue.len();
+        socket::send_vectored(self.descriptor(), &pieces[..count], more)
     }
 
     fn drop_sent(&mut self, mut count: usize) {
         self.queued -= count;
         while let Some(first) = self.queue.front() {
-            let left = first.as_ref().len() - self.sent;
+            let left = first.length() - self.sent;
             if count < left {
                 self.sent += count;
                 return;
@@ -286,7 +380,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
 
     /// Throws away what waits to be sent, and gives it back to be dropped.
     #[must_use]
-    pub fn discard(&mut self) -> VecDeque<Chunk<B>> {
+    pub fn discard(&mut self) -> VecDeque<Piece<B>> {
         self.queued = 0;
         self.sent = 0;
         std::mem::take(&mut self.queue)
@@ -313,6 +407,11 @@ impl<B: AsRef<[u8]>> Stream<B> {
         if self.secure.is_some() {
             socket::discard_input(self.descriptor());
         }
+    }
+
+    /// Has the kernel reset the connection when it is closed, instead of ending it in order.
+    pub fn reset_on_close(&self) {
+        socket::reset_on_close(self.descriptor());
     }
 
     /// Gives the socket to somebody else.

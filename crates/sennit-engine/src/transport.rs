@@ -116,11 +116,16 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     /// A transport over a connected, non-blocking socket. Nothing is read before
     /// [`Transport::start`].
     pub fn new(socket: OwnedFd, protocol: P) -> Rc<Self> {
+        Transport::over(Stream::new(socket), protocol)
+    }
+
+    /// A transport over a connection that somebody else has used until now.
+    pub fn over(stream: Stream<P::Bytes>, protocol: P) -> Rc<Self> {
         Rc::new(Transport {
             protocol,
             token: Cell::new(Token::NONE),
             inner: RefCell::new(Inner {
-                stream: Some(Stream::new(socket)),
+                stream: Some(stream),
                 state: State::Open,
                 reading: Reading::Flowing,
                 writing: Writing::Flowing,
@@ -389,6 +394,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         match result {
             Err(error) => return self.lose(reactor, Some(error)),
             Ok(Flushed::Blocked) => {}
+            Ok(Flushed::Yielded) => reactor.dispatch_again(self.token.get(), Readiness::WRITABLE),
             Ok(Flushed::All) => self.flushed_all(reactor),
         }
         self.mind_low_water(reactor);

@@ -80,7 +80,7 @@ class Server:
             sock.listen(FULL_BACKLOG)
             host, port = sock.getsockname()[:2]
             # The core closes it, also when the loop is closed under a server that was not.
-            self._core.listen(sock.detach())
+            self._core.listen(sock.detach(), None, 0.0)
             self._urls.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def close(self, grace: float = _GRACE) -> None:

@@ -301,6 +301,9 @@ def test_statistics_count_everything() -> None:
             "bodies_too_large",
             "write_timeouts",
             "abandoned",
+            "handshake_failures",
+            "handshake_timeouts",
+            "upgraded",
         }
 
     assert with_peer(path, scenario) == []

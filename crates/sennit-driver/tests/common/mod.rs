@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, Application, BodyState, Connection, Serial, Server, Settings, Statistics,
+    Answer, AnswerBody, AnswerHead, Application, BodyState, Connection, Portion, Serial, Server,
+    Settings, Statistics,
 };
 use sennit_engine::poller::Event;
 use sennit_engine::{Clock, EpollPoller, Host, Interest, Nanos, Poller, Reactor, Token};
@@ -112,7 +113,8 @@ impl App {
         body: &[u8],
     ) -> bool {
         let body = AnswerBody::Shared(body.to_vec());
-        let answer = Answer { status: 200, content_type: None, fields: b"", body };
+        let answer =
+            Answer { head: AnswerHead { status: 200, content_type: None, fields: b"" }, body };
         connection.answer(reactor, serial, answer)
     }
 
@@ -146,7 +148,11 @@ impl Application<Idle> for App {
         if let Some(size) = head.target.strip_prefix("/size/") {
             self.reply(reactor, connection, serial, &vec![b'x'; size.parse().unwrap()]);
         } else if head.target == "/body" {
-            match connection.ask_for_body(reactor, serial) {
+            match connection.ask_for_body(
+                reactor,
+                serial,
+                Portion::Whole(connection.server().settings().max_body_size),
+            ) {
                 BodyState::Waiting | BodyState::Asked => return Some(open),
                 BodyState::Complete | BodyState::Failed(_) => self.reply_with_body(reactor, &open),
             }
@@ -212,7 +218,7 @@ impl World {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        self.server.accept(&self.reactor, ours.into(), None).unwrap();
+        self.server.accept(&self.reactor, ours.into(), None, None).unwrap();
         Peer { socket: theirs, got: Vec::new(), ended: false }
     }
 

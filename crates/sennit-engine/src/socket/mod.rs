@@ -144,14 +144,31 @@ pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     check_size(unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
-/// Writes several pieces with one call.
-pub fn send_vectored(socket: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+/// Writes several pieces with one call. `more`: others follow at once, so that packets may wait to be full.
+pub fn send_vectored(socket: RawFd, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
     // SAFETY: all-zero is a valid msghdr: no name, no pieces, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = pieces.as_ptr().cast_mut().cast();
     message.msg_iovlen = pieces.len();
+    let flags = if more { libc::MSG_NOSIGNAL | libc::MSG_MORE } else { libc::MSG_NOSIGNAL };
     // SAFETY: IoSlice has the layout of iovec; the kernel only reads the pieces.
-    check_size(unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL) })
+    check_size(unsafe { libc::sendmsg(socket, &message, flags) })
+}
+
+/// Makes closing a reset, not an end. Best effort: a socket of another kind has no such choice.
+pub fn reset_on_close(socket: RawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of_val(&linger) as libc::socklen_t;
+    // SAFETY: the pointer names a local of that size that outlives the call.
+    unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size,
+        );
+    }
 }
 
 /// Tells the peer that no more bytes will come.

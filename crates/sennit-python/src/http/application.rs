@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, Application, BodyFailure, BodyState, Connection, Serial,
+    Answer, AnswerBody, AnswerHead, Application, BodyFailure, BodyState, Connection, Serial,
 };
 use sennit_engine::Reactor;
 use sennit_wire::http1::{RequestHead, reason_phrase};
@@ -304,9 +304,7 @@ fn answer_status(connection: &Rc<PythonConnection>, serial: Serial, status: u16)
     let Ok(state) = held.state() else { return };
     let text = format!("{status} {}\n", reason_phrase(status));
     let answer = Answer {
-        status,
-        content_type: Some(b"text/plain; charset=utf-8"),
-        fields: b"",
+        head: AnswerHead { status, content_type: Some(b"text/plain; charset=utf-8"), fields: b"" },
         body: AnswerBody::Borrowed(text.as_bytes()),
     };
     connection.answer(state.reactor(), serial, answer);

@@ -13,7 +13,8 @@ use sennit_driver::http1::client::{
     Caller, Client, Failure, Outgoing, Response, Settings as ClientSettings,
 };
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, Application, Connection, Serial, Server, Settings as ServerSettings,
+    Answer, AnswerBody, AnswerHead, Application, Connection, Serial, Server,
+    Settings as ServerSettings,
 };
 use sennit_engine::clock::{MILLISECOND, Nanos, SECOND};
 use sennit_engine::listener::Descriptor;
@@ -115,9 +116,11 @@ impl RustHost {
 
 fn hello() -> Answer<'static, &'static [u8]> {
     Answer {
-        status: 200,
-        content_type: Some(b"text/plain; charset=utf-8"),
-        fields: b"",
+        head: AnswerHead {
+            status: 200,
+            content_type: Some(b"text/plain; charset=utf-8"),
+            fields: b"",
+        },
         body: AnswerBody::Borrowed(BODY),
     }
 }
@@ -198,7 +201,7 @@ fn serve(descriptor: RawFd, wait: Nanos) -> std::io::Result<u64> {
         ..Default::default()
     };
     let server = Server::new(Delayed { wait }, settings);
-    server.listen(&reactor, Descriptor::Lent(descriptor))?;
+    server.listen(&reactor, Descriptor::Lent(descriptor), None)?;
     reactor.call_at(reactor.now() + LOOK, Timer::Look);
     let result = reactor.run();
     drop(reactor.close());

@@ -7,7 +7,7 @@ use std::cell::UnsafeCell;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
-use sennit_driver::http1::server::{BodyFailure, BodyState, Serial};
+use sennit_driver::http1::server::{BodyFailure, BodyState, Portion, Serial};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
@@ -340,7 +340,8 @@ no_arguments!(body, Request, |this| {
     let Some(held) = connection.server().application().held() else {
         return Err(application::body_error(BodyFailure::Lost));
     };
-    match connection.ask_for_body(held.state()?.reactor(), serial) {
+    let portion = Portion::Whole(connection.server().settings().max_body_size);
+    match connection.ask_for_body(held.state()?.reactor(), serial, portion) {
         BodyState::Waiting | BodyState::Asked => {
             let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
             this.read(|fields| fields.waiters.push(future.clone()));

@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::ffi::CStr;
 
 use pyo3_ffi as ffi;
-use sennit_driver::http1::server::{Answer, AnswerBody};
+use sennit_driver::http1::server::{Answer, AnswerBody, AnswerHead};
 use sennit_wire::http1::{LocalProtocolError, check_field_value, push_field};
 
 use crate::globals::globals;
@@ -152,9 +152,7 @@ fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
         (None, None) => None,
     };
     Answer {
-        status: fields.status,
-        content_type,
-        fields: &fields.lines,
+        head: AnswerHead { status: fields.status, content_type, fields: &fields.lines },
         body: match body {
             Some(body) if body.length > SHARE_FROM => AnswerBody::Shared(body.clone()),
             Some(body) => AnswerBody::Borrowed(body.as_ref()),
@@ -382,7 +380,7 @@ getter!(get_body, Response, |this| match &this.fields.body {
     None => Object::bytes(b""),
 });
 
-getter!(get_content_type, Response, |this| match answer(&this.fields).content_type {
+getter!(get_content_type, Response, |this| match answer(&this.fields).head.content_type {
     Some(value) => Object::latin1(value),
     None => Ok(none()),
 });
@@ -390,12 +388,12 @@ getter!(get_content_type, Response, |this| match answer(&this.fields).content_ty
 getter!(get_headers, Response, |this| {
     let answer = answer(&this.fields);
     let mut block = Vec::new();
-    if let Some(value) = answer.content_type {
+    if let Some(value) = answer.head.content_type {
         block.extend_from_slice(b"content-type: ");
         block.extend_from_slice(value);
         block.extend_from_slice(b"\r\n");
     }
-    block.extend_from_slice(answer.fields);
+    block.extend_from_slice(answer.head.fields);
     super::request::headers_of(&block)
 });
 

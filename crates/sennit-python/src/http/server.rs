@@ -1,10 +1,11 @@
 //! `core.HttpServer`: a driver's server as a Python object.
 
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
-use sennit_driver::http1::server::{Application, Server, Settings, State};
+use sennit_driver::http1::server::{Application, Server, Settings, StartTls, State};
 use sennit_engine::listener::Descriptor;
 
 use super::application::PythonApplication;
@@ -12,8 +13,8 @@ use super::settings::{dict_of, nanos, take_settings};
 use crate::event_loop::LoopObject;
 use crate::host::PythonHost;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none,
-    one_argument, raise, row,
+    Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none, positional,
+    raise, row, take_exception,
 };
 
 type PythonServer = Server<PythonHost, PythonApplication>;
@@ -82,10 +83,21 @@ unsafe extern "C" fn new(
     })
 }
 
-one_argument!(listen, HttpServer, |this, descriptor| {
-    let pointer = descriptor;
-    // SAFETY: a live argument; the caller gives the descriptor away; GIL.
-    let socket = unsafe { OwnedFd::from_raw_fd(Args::new(&pointer, 1).integer(0)? as RawFd) };
+// listen(descriptor, tls, handshake_timeout)
+positional!(listen, HttpServer, |this, args| {
+    args.expect("listen", 3, 3)?;
+    // SAFETY: the caller gives the descriptor away.
+    let socket = unsafe { OwnedFd::from_raw_fd(args.integer(0)? as RawFd) };
+    let timeout = args.float(2)?;
+    let tls = args.optional(1).map(|settings| -> StartTls {
+        Box::new(move || match crate::tls::handshake(&settings, None, timeout) {
+            Ok(handshake) => Ok(handshake),
+            Err(Raised) => {
+                drop(take_exception());
+                Err(io::Error::other("TLS settings cannot be used"))
+            }
+        })
+    });
     let server = this.server()?;
     let Some(held) = server.application().held() else {
         // SAFETY: reading a static of the interpreter; GIL.
@@ -93,7 +105,7 @@ one_argument!(listen, HttpServer, |this, descriptor| {
     };
     let state = held.state()?;
     state.check_open()?;
-    server.listen(state.reactor(), Descriptor::Owned(socket))?;
+    server.listen(state.reactor(), Descriptor::Owned(socket), tls)?;
     Ok(none())
 });
 
@@ -137,6 +149,9 @@ no_arguments!(statistics, HttpServer, |this| {
         (c"bodies_too_large", counted.bodies_too_large),
         (c"write_timeouts", counted.write_timeouts),
         (c"abandoned", counted.abandoned),
+        (c"handshake_failures", counted.handshake_failures),
+        (c"handshake_timeouts", counted.handshake_timeouts),
+        (c"upgraded", counted.upgraded),
     ];
     dict_of(&values)
 });
@@ -191,7 +206,8 @@ pub fn make_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_clear, clear as *mut _)
         .slot(ffi::Py_tp_doc, doc(c"HttpServer(loop, owner, handler, settings): the driver of a server."))
         .methods(vec![
-            row!(one c"listen", listen, c"Accept connections on a listening descriptor, which is given away."),
+            row!(positional c"listen", listen,
+                c"listen(descriptor, tls, handshake_timeout): accept connections on a descriptor, which is given away."),
             row!(noargs c"drain", drain, c"Accept no more; end each connection with its next answer."),
             row!(noargs c"abort", abort, c"Drop every connection at once."),
             row!(noargs c"state", state, c"NEW, RUNNING, DRAINING or STOPPED."),

@@ -1,4 +1,4 @@
-//! The body of the request that is being answered: collected whole when the application asks for it.
+//! The body of the request that is being answered: collected whole, or handed on in pieces, when the application asks.
 
 use sennit_engine::clock::{Nanos, SECOND};
 use sennit_wire::http1::RemoteProtocolError;
@@ -10,7 +10,7 @@ use super::Settings;
 pub enum BodyFailure {
     /// It breaks the protocol.
     Protocol(RemoteProtocolError),
-    /// It is larger than `max_body_size`, this number of bytes.
+    /// It is larger than the limit that it was asked for with, this number of bytes.
     TooLarge(usize),
     /// It came too slowly.
     TooSlow,
@@ -33,6 +33,15 @@ pub enum BodyState {
     Failed(BodyFailure),
 }
 
+/// What the application waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portion {
+    /// The end of the body, which may be this large.
+    Whole(usize),
+    /// Whatever comes next.
+    Piece,
+}
+
 /// Slow starters have this long before the rate is looked at.
 const GRACE: Nanos = 10 * SECOND;
 
@@ -40,12 +49,17 @@ const GRACE: Nanos = 10 * SECOND;
 #[derive(Debug)]
 pub(super) struct Body {
     pub state: BodyState,
+    /// What is here and was not taken.
     pub bytes: Vec<u8>,
     /// The client waits for `100 Continue` before it sends anything.
     pub expects_continue: bool,
+    portion: Portion,
     /// The length that the head has announced; none for chunks.
     announced: Option<u64>,
+    received: u64,
+    /// When the application began to wait, less the time for which it has waited before.
     asked_at: Nanos,
+    waited: Nanos,
     last_byte_at: Nanos,
 }
 
@@ -55,8 +69,11 @@ impl Body {
             state: BodyState::Waiting,
             bytes: Vec::new(),
             expects_continue,
+            portion: Portion::Piece,
             announced,
+            received: 0,
             asked_at: 0,
+            waited: 0,
             last_byte_at: 0,
         }
     }
@@ -65,30 +82,68 @@ impl Body {
         self.state == BodyState::Complete
     }
 
-    pub fn take_in(&mut self, data: &[u8], now: Nanos, settings: &Settings) {
-        self.last_byte_at = now;
-        self.expects_continue = false;
-        if matches!(self.state, BodyState::Failed(_)) {
-            return;
-        }
-        if self.bytes.len() + data.len() > settings.max_body_size {
-            self.bytes = Vec::new();
-            self.state = BodyState::Failed(BodyFailure::TooLarge(settings.max_body_size));
-            return;
-        }
-        self.bytes.extend_from_slice(data);
+    /// Whether a piece that comes now is waited for as it is.
+    pub fn wants_piece(&self) -> bool {
+        self.state == BodyState::Asked && self.portion == Portion::Piece
     }
 
-    /// The application asks. A body that announces to be too large is not waited for.
-    pub fn ask(&mut self, now: Nanos, settings: &Settings) {
-        let limit = settings.max_body_size;
-        if self.announced.is_some_and(|length| length > limit as u64) {
-            self.fail(BodyFailure::TooLarge(limit));
-            return;
-        }
-        self.state = BodyState::Asked;
-        self.asked_at = now;
+    /// Whether its application reads it as it comes, so that it may yet become complete beside an answer.
+    pub fn is_streamed(&self) -> bool {
+        self.portion == Portion::Piece && self.waited > 0 || self.wants_piece()
+    }
+
+    /// Notes bytes that somebody else keeps.
+    pub fn note(&mut self, count: usize, now: Nanos) {
         self.last_byte_at = now;
+        self.expects_continue = false;
+        self.received = self.received.saturating_add(count as u64);
+    }
+
+    /// Keeps bytes. False: with them the body is too large.
+    pub fn take_in(&mut self, data: &[u8], now: Nanos) -> bool {
+        self.note(data.len(), now);
+        if matches!(self.state, BodyState::Failed(_)) {
+            return true;
+        }
+        self.bytes.extend_from_slice(data);
+        self.check_size()
+    }
+
+    /// The application asks. A body that announces to be too large is not waited for; false says so.
+    pub fn ask(&mut self, portion: Portion, now: Nanos) -> bool {
+        self.portion = portion;
+        if let (Portion::Whole(limit), Some(length)) = (portion, self.announced)
+            && length > limit as u64
+        {
+            self.fail(BodyFailure::TooLarge(limit));
+            return false;
+        }
+        if self.state == BodyState::Waiting {
+            self.state = BodyState::Asked;
+            self.asked_at = now.saturating_sub(self.waited);
+            self.last_byte_at = now;
+        }
+        self.check_size()
+    }
+
+    fn check_size(&mut self) -> bool {
+        match self.portion {
+            Portion::Whole(limit) if self.bytes.len() > limit => {
+                self.bytes = Vec::new();
+                self.state = BodyState::Failed(BodyFailure::TooLarge(limit));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// The application has got what it has waited for; nothing more is read for it.
+    pub fn rest(&mut self, now: Nanos) {
+        if self.state == BodyState::Asked {
+            self.state = BodyState::Waiting;
+            // At least one, so that it is seen to have been read.
+            self.waited = now.saturating_sub(self.asked_at).max(1);
+        }
     }
 
     pub fn end(&mut self) {
@@ -101,7 +156,9 @@ impl Body {
     pub fn fail(&mut self, failure: BodyFailure) -> bool {
         let waited = self.state == BodyState::Asked;
         if matches!(self.state, BodyState::Waiting | BodyState::Asked) {
-            self.bytes = Vec::new();
+            if self.portion != Portion::Piece {
+                self.bytes = Vec::new();
+            }
             self.state = BodyState::Failed(failure);
         }
         waited
@@ -113,7 +170,8 @@ impl Body {
             return None;
         }
         let silent = self.last_byte_at.saturating_add(settings.body_timeout);
-        let earned = (self.bytes.len() as u64)
+        let earned = self
+            .received
             .saturating_mul(SECOND)
             .checked_div(settings.min_body_rate)
             .unwrap_or(Nanos::MAX);

@@ -24,11 +24,13 @@ use std::rc::{Rc, Weak};
 
 use sennit_engine::clock::{MILLISECOND, Nanos};
 use sennit_engine::listener::{Acceptor, Descriptor, Listener};
+use sennit_engine::stream::Stream;
+use sennit_engine::transport::Handshake;
 use sennit_engine::{Clock, Host, Reactor, Token};
 use sennit_wire::http1::{DateCache, RemoteProtocolError, RequestHead};
 
-pub use answer::{Answer, AnswerBody};
-pub use body::{BodyFailure, BodyState};
+pub use answer::{Answer, AnswerBody, AnswerHead, Begun, PieceRefused, Room};
+pub use body::{BodyFailure, BodyState, Portion};
 pub use connection::{Connection, Serial};
 pub use settings::Settings;
 
@@ -49,8 +51,28 @@ pub trait Application<H: Host>: Sized + 'static {
         head: &RequestHead<'_, '_>,
     ) -> Option<Self::Pending>;
 
-    /// The body that was asked for is complete, or will never be: [`Connection::body`] says which.
+    /// The body that was asked for is complete, or will never be, or some of it is here for who asked for a piece:
+    /// [`Connection::body`] says which.
     fn body_settled(&self, _reactor: &Reactor<H>, _pending: &Self::Pending) {}
+
+    /// The piece of a body that was asked for, as it lies in the buffer. False: it is to be collected, and told of
+    /// by [`Application::body_settled`].
+    fn body_piece(&self, _reactor: &Reactor<H>, _pending: &Self::Pending, _data: &[u8]) -> bool {
+        false
+    }
+
+    /// More of the body of an answer is welcome, as [`Connection::ask_for_room`] has asked.
+    fn room(&self, _reactor: &Reactor<H>, _pending: &Self::Pending) {}
+
+    /// A connection has left HTTP, as [`Connection::leave_http`] has asked. `input` is what came behind the request.
+    fn left(
+        &self,
+        _reactor: &Reactor<H>,
+        _pending: Self::Pending,
+        _stream: Stream<Self::Bytes>,
+        _input: Vec<u8>,
+    ) {
+    }
 
     /// The connection is gone before the request was answered.
     fn abandoned(&self, _reactor: &Reactor<H>, _pending: Self::Pending) {}
@@ -111,10 +133,19 @@ pub struct Statistics {
     pub write_timeouts: u64,
     /// Connections lost before their request was answered.
     pub abandoned: u64,
+    /// Connections whose TLS handshake has failed.
+    pub handshake_failures: u64,
+    /// Connections whose TLS handshake took too long.
+    pub handshake_timeouts: u64,
+    /// Connections that have left HTTP for another protocol.
+    pub upgraded: u64,
 }
 
 /// The reactor holds the listeners, and they the server.
 type Listeners<H, A> = Vec<Weak<Listener<H, ServerAcceptor<H, A>>>>;
+
+/// What begins TLS on an accepted connection: asked for each, so that settings may change meanwhile.
+pub type StartTls = Box<dyn Fn() -> io::Result<Handshake>>;
 
 /// One application, its limits, its listeners and its connections.
 pub struct Server<H: Host, A: Application<H>> {
@@ -149,9 +180,14 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         })
     }
 
-    /// Accepts connections on a listening, non-blocking socket.
-    pub fn listen(self: &Rc<Self>, reactor: &Reactor<H>, socket: Descriptor) -> io::Result<()> {
-        let acceptor = ServerAcceptor { server: self.clone() };
+    /// Accepts connections on a listening, non-blocking socket, over TLS if that is given.
+    pub fn listen(
+        self: &Rc<Self>,
+        reactor: &Reactor<H>,
+        socket: Descriptor,
+        tls: Option<StartTls>,
+    ) -> io::Result<()> {
+        let acceptor = ServerAcceptor { server: self.clone(), tls };
         let listener = Listener::start(reactor, socket, acceptor)?;
         self.listeners.borrow_mut().push(Rc::downgrade(&listener));
         self.state.set(State::Running);
@@ -190,12 +226,13 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         reactor: &Reactor<H>,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
+        handshake: Option<Handshake>,
     ) -> io::Result<()> {
         if self.statistics.get().open >= self.settings.max_connections {
             self.count(|statistics| statistics.refused += 1);
             return Ok(());
         }
-        let connection = Connection::start(self, reactor, socket, peer)?;
+        let connection = Connection::start(self, reactor, socket, peer, handshake)?;
         let token = connection.token().0;
         self.connections.borrow_mut().insert(token, Rc::downgrade(&connection));
         self.count(|statistics| {
@@ -287,11 +324,15 @@ impl<H: Host, A: Application<H>> Server<H, A> {
 /// Hands accepted sockets to the server.
 pub struct ServerAcceptor<H: Host, A: Application<H>> {
     server: Rc<Server<H, A>>,
+    tls: Option<StartTls>,
 }
 
 impl<H: Host, A: Application<H>> Acceptor<H> for ServerAcceptor<H, A> {
     fn accepted(&self, reactor: &Reactor<H>, socket: OwnedFd, peer: Option<SocketAddr>) {
-        if let Err(error) = self.server.accept(reactor, socket, peer) {
+        let handshake = self.tls.as_ref().map(|start| start()).transpose();
+        let accepted =
+            handshake.and_then(|handshake| self.server.accept(reactor, socket, peer, handshake));
+        if let Err(error) = accepted {
             self.server.application.exhausted(reactor, error);
         }
     }

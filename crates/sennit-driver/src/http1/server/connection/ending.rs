@@ -1,8 +1,10 @@
 //! Bytes out, and how a connection ends: sent, refused, lost, too late.
 
+use std::io;
+
 use sennit_engine::clock::Nanos;
-use sennit_engine::stream::Stream;
-use sennit_engine::{Host, Reactor, Token};
+use sennit_engine::stream::{Flushed, Stream};
+use sennit_engine::{Host, Reactor, Readiness, Token};
 use sennit_wire::http1::{RemoteProtocolError, encode_simple_error};
 
 use super::super::body::BodyFailure;
@@ -14,8 +16,8 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     #[cold]
     pub(super) fn refuse(&self, reactor: &Reactor<H>, error: &RemoteProtocolError) {
         self.server.protocol_error(error);
-        let handling = self.inner.borrow().phase == Phase::Handling;
-        if handling {
+        let is_busy = self.inner.borrow().phase.is_busy();
+        if is_busy {
             // The application answers; most do so with the status that the error names.
             return self.fail_body(reactor, BodyFailure::Protocol(*error));
         }
@@ -39,9 +41,11 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             (inner.phase, waits)
         };
         match phase {
-            Phase::Handling if body_waits => self.fail_body(reactor, BodyFailure::Lost),
+            Phase::Handling | Phase::Answering if body_waits => {
+                self.fail_body(reactor, BodyFailure::Lost);
+            }
             // Half closed: the peer still wants its answer.
-            Phase::Handling | Phase::Closing => {}
+            Phase::Handling | Phase::Answering | Phase::Leaving | Phase::Closing => {}
             Phase::Idle | Phase::Head => {
                 let unsent = {
                     let mut inner = self.inner.borrow_mut();
@@ -62,7 +66,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
 
     /// Sends what is to be sent; then the connection may be over.
     pub(super) fn send(&self, reactor: &Reactor<H>) {
-        let failed = {
+        let result = {
             let mut inner = self.inner.borrow_mut();
             let mut out = std::mem::take(&mut inner.out);
             let before = inner.queued() + out.len();
@@ -72,12 +76,9 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             if let Ok(flushed) = result {
                 inner.note_sent(reactor.turn_time(), before, flushed, self.server.settings());
             }
-            result.is_err()
+            result
         };
-        if failed {
-            return self.lose(reactor);
-        }
-        self.finish_if_sent(reactor);
+        self.sent(reactor, result);
     }
 
     pub(super) fn flush_queue(&self, reactor: &Reactor<H>) {
@@ -91,10 +92,20 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             }
             result
         };
+        self.sent(reactor, result);
+    }
+
+    fn sent(&self, reactor: &Reactor<H>, result: io::Result<Flushed>) {
         match result {
-            Err(_) => self.lose(reactor),
-            Ok(_) => self.finish_if_sent(reactor),
+            Err(_) => return self.lose(reactor),
+            // Its turn comes again without anybody's word.
+            Ok(Flushed::Yielded) => {
+                reactor.dispatch_again(self.token.get(), Readiness::WRITABLE);
+            }
+            Ok(Flushed::All | Flushed::Blocked) => {}
         }
+        self.tell_room(reactor);
+        self.finish_if_sent(reactor);
     }
 
     pub(super) fn finish_if_sent(&self, reactor: &Reactor<H>) {
@@ -115,7 +126,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         if !lingers {
             return self.lose(reactor);
         }
-        let shut = self.inner.borrow().stream.as_ref().map(Stream::shutdown_write);
+        let shut = self.inner.borrow_mut().stream.as_mut().map(end_of_stream);
         if matches!(shut, Some(Err(_))) {
             return self.lose(reactor);
         }
@@ -137,6 +148,14 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         self.arm(reactor);
     }
 
+    /// Ends the connection in a way that the peer cannot take for the orderly end of an answer.
+    pub(super) fn reset(&self, reactor: &Reactor<H>) {
+        if let Some(stream) = self.inner.borrow().stream.as_ref() {
+            stream.reset_on_close();
+        }
+        self.lose(reactor);
+    }
+
     /// The connection is over.
     pub(super) fn lose(&self, reactor: &Reactor<H>) {
         let stream = {
@@ -149,7 +168,13 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             inner.body = None;
             inner.stream.take()
         };
-        drop(stream);
+        if let Some(mut stream) = stream {
+            // The peer is told in the words of TLS; whether it hears them is its own affair.
+            if stream.has_tls() && stream.is_open() {
+                let _ = end_of_stream(&mut stream);
+            }
+            stream.discard_input();
+        }
         let pending = self.pending.take();
         if let Some(pending) = pending {
             self.abandon(reactor, pending);
@@ -178,23 +203,34 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     }
 
     pub(super) fn deadline_passed(&self, reactor: &Reactor<H>, now: Nanos) {
-        let (phase, stalled) = {
+        let (phase, stalled, is_open) = {
             let inner = self.inner.borrow();
-            (inner.phase, inner.write_deadline <= now)
+            let is_open = inner.stream.as_ref().is_none_or(Stream::is_open);
+            (inner.phase, inner.write_deadline <= now, is_open)
         };
         let count = |change: fn(&mut Statistics)| self.server.count(change);
         match phase {
+            _ if !is_open => count(|statistics| statistics.handshake_timeouts += 1),
             _ if stalled => count(|statistics| statistics.write_timeouts += 1),
             Phase::Idle if self.inner.borrow().exchange.serial.0 > 0 => {
                 count(|statistics| statistics.keep_alive_timeouts += 1);
             }
             Phase::Idle | Phase::Head => count(|statistics| statistics.header_timeouts += 1),
-            Phase::Handling => {
+            Phase::Handling | Phase::Answering => {
                 count(|statistics| statistics.body_timeouts += 1);
                 return self.fail_body(reactor, BodyFailure::TooSlow);
             }
-            Phase::Closing | Phase::Lingering | Phase::Closed => {}
+            Phase::Leaving | Phase::Closing | Phase::Lingering | Phase::Closed => {}
         }
         self.lose(reactor);
     }
+}
+
+/// Says that nothing more will come.
+fn end_of_stream<B: AsRef<[u8]>>(stream: &mut Stream<B>) -> io::Result<()> {
+    if stream.has_tls() {
+        stream.end()?;
+        stream.flush()?;
+    }
+    stream.shutdown_write()
 }

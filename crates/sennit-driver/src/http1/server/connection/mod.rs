@@ -12,11 +12,17 @@
 //! | Idle | Head, Handling | bytes of a head; a whole one |
 //! | Head | Handling | the head is complete |
 //! | Handling | Idle, Closing | answered; answered for the last time |
+//! | Handling | Answering | the head of an answer whose body is to follow |
+//! | Answering | Idle, Closing | the body is complete; complete and the last |
+//! | Handling | Leaving | the connection is to speak another protocol from here on |
 //! | Idle, Head | Closing | the peer broke a rule and was told |
 //! | Closing | Lingering, Closed | all is sent, and the peer may, or may not, still be sending |
 //! | any | Closed | the peer is gone, a deadline has passed, `abort` |
 
+mod answering;
+mod asking;
 mod ending;
+mod leaving;
 mod reading;
 
 use std::cell::{Cell, RefCell};
@@ -27,18 +33,23 @@ use std::rc::Rc;
 
 use sennit_engine::clock::{Nanos, SECOND};
 use sennit_engine::stream::{Chunk, Flushed, Stream};
+use sennit_engine::tls::Details;
+use sennit_engine::transport::Handshake;
 use sennit_engine::{Host, Interest, Reactor, Readiness, Source, Token};
-use sennit_wire::http1::{self, RequestReader, ResponseParts, encode_continue};
+use sennit_wire::http1::RequestReader;
 
-use super::answer::{self, Answer};
-use super::body::{Body, BodyFailure, BodyState};
-use super::{Application, Server, Settings, State as ServerState};
+use super::answer::Delimiter;
+use super::body::{Body, BodyFailure};
+use super::{Application, Server, Settings};
 
 /// Bytes read at once while heads are expected: what may wait unparsed behind a request.
 const HEAD_READ: usize = 64 * 1024;
 
 /// Answers of pipelined requests that may wait to be sent before the next request is looked at.
 const HIGH_WATER: usize = 64 * 1024;
+
+/// Bytes that wait when a streamed answer may go on.
+const LOW_WATER: usize = HIGH_WATER / 4;
 
 /// How long a peer may go on sending after our last byte; nginx allows 5 s.
 const LINGER: Nanos = 2 * SECOND;
@@ -54,9 +65,18 @@ enum Phase {
     Idle,
     Head,
     Handling,
+    Answering,
+    Leaving,
     Closing,
     Lingering,
     Closed,
+}
+
+impl Phase {
+    /// Whether a request is with the application.
+    fn is_busy(self) -> bool {
+        matches!(self, Phase::Handling | Phase::Answering)
+    }
 }
 
 /// What has to be remembered of a request until its answer.
@@ -67,6 +87,12 @@ struct Exchange {
     is_head: bool,
     is_old: bool,
     is_answered: bool,
+    /// The connection ends with this answer, and its head has said so.
+    is_last: bool,
+    /// How the body of an answer in pieces is delimited.
+    delimiter: Delimiter,
+    /// The application waits until more of that body is welcome.
+    wants_room: bool,
 }
 
 struct Inner<B> {
@@ -81,6 +107,8 @@ struct Inner<B> {
     exchange: Exchange,
     phase: Phase,
     dispatching: bool,
+    /// Something was written outside a dispatch; it leaves at the end of the turn.
+    corked: bool,
     /// The socket may hold bytes that were reported and not read.
     unread: bool,
     /// `input` holds bytes that the reader has not been shown yet.
@@ -108,9 +136,15 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         reactor: &Reactor<H>,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
+        handshake: Option<Handshake>,
     ) -> io::Result<Rc<Self>> {
-        let stream = Stream::new(socket);
+        let mut stream = Stream::new(socket);
         let descriptor: RawFd = stream.descriptor();
+        let mut patience = server.settings().header_timeout;
+        if let Some(handshake) = handshake {
+            stream.start_tls(handshake.session, handshake.timeout)?;
+            patience = handshake.timeout;
+        }
         let connection = Rc::new(Connection {
             server: server.clone(),
             token: Cell::new(Token::NONE),
@@ -124,11 +158,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 exchange: Exchange::default(),
                 phase: Phase::Idle,
                 dispatching: false,
+                corked: false,
                 unread: false,
                 stopped: false,
                 sends_on: false,
                 peer_ended: false,
-                phase_deadline: reactor.turn_time() + server.settings().header_timeout,
+                phase_deadline: reactor.turn_time().saturating_add(patience),
                 write_deadline: NEVER,
                 armed_at: NEVER,
             }),
@@ -150,172 +185,23 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         self.peer
     }
 
+    /// What TLS has agreed upon; `None` without it.
+    pub fn tls_details(&self) -> Option<Details> {
+        self.inner.borrow().stream.as_ref().and_then(Stream::tls_details)
+    }
+
+    /// Whether TLS is spoken.
+    pub fn has_tls(&self) -> bool {
+        self.inner.borrow().stream.as_ref().is_some_and(Stream::has_tls)
+    }
+
     pub(super) fn token(&self) -> Token {
         self.token.get()
-    }
-
-    /// Whether a request still waits for its answer.
-    pub fn awaits_answer(&self, serial: Serial) -> bool {
-        let inner = self.inner.borrow();
-        inner.phase == Phase::Handling && inner.exchange.serial == serial
-    }
-
-    // --- for the application ----------------------------------------------------------------------
-
-    /// Answers a request. False: it was answered before, or nobody is there to hear it.
-    pub fn answer(
-        self: &Rc<Self>,
-        reactor: &Reactor<H>,
-        serial: Serial,
-        answer: Answer<'_, A::Bytes>,
-    ) -> bool {
-        if !self.awaits_answer(serial) {
-            return false;
-        }
-        let settings = self.server.settings();
-        let corked = {
-            let mut inner = self.inner.borrow_mut();
-            let last = !inner.exchange.keep_alive
-                || inner.peer_ended
-                || inner.body.as_ref().is_some_and(|body| !body.is_complete())
-                || inner.exchange.serial.0 >= settings.max_requests
-                || matches!(self.server.state(), ServerState::Draining | ServerState::Stopped);
-            if !inner.dispatching {
-                inner.out = self.server.out.take();
-            }
-            let is_head = inner.exchange.is_head;
-            let parts = ResponseParts {
-                connection: if last {
-                    Some(http1::Connection::Close)
-                } else if inner.exchange.is_old {
-                    Some(http1::Connection::KeepAlive)
-                } else {
-                    None
-                },
-                ..ResponseParts::default()
-            };
-            let rest = self.server.with_date(reactor, |date| {
-                let parts = ResponseParts { date, ..parts };
-                answer::encode(&mut inner.out, answer, parts, !is_head)
-            });
-            if let Some(rest) = rest {
-                inner.queue(rest);
-            }
-            // The body's memory goes with the answer, not with the next request.
-            let body = inner.body.take();
-            // What is left of it comes behind our last byte.
-            inner.sends_on |= body.is_some_and(|body| !body.is_complete());
-            inner.exchange.is_answered = true;
-            if last {
-                inner.phase = Phase::Closing;
-                inner.phase_deadline = NEVER;
-            } else {
-                inner.phase = Phase::Idle;
-                inner.phase_deadline = reactor.turn_time() + settings.keep_alive_timeout;
-            }
-            inner.dispatching
-        };
-        self.server.count(|statistics| statistics.answered += 1);
-        let pending = self.pending.take();
-        drop(pending);
-        if !corked {
-            self.send(reactor);
-            self.go_on(reactor);
-        }
-        true
-    }
-
-    /// Waits for the body: [`Application::body_settled`] tells, unless the state is final already.
-    pub fn ask_for_body(&self, reactor: &Reactor<H>, serial: Serial) -> BodyState {
-        let (state, continues) = {
-            let mut inner = self.inner.borrow_mut();
-            if let Some(failure) = inner.gone(serial) {
-                return BodyState::Failed(failure);
-            }
-            let peer_ended = inner.peer_ended;
-            let Some(body) = inner.body.as_mut() else { return BodyState::Complete };
-            if body.state != BodyState::Waiting {
-                return body.state;
-            }
-            if peer_ended {
-                body.fail(BodyFailure::Lost);
-                return body.state;
-            }
-            body.ask(reactor.turn_time(), self.server.settings());
-            if body.state != BodyState::Asked {
-                self.server.count(|statistics| statistics.bodies_too_large += 1);
-                return body.state;
-            }
-            (body.state, std::mem::take(&mut body.expects_continue))
-        };
-        if continues {
-            self.write_continue(reactor);
-        }
-        // What is in the buffer already, and what the socket holds, is taken in in a turn of its own: nothing of
-        // the application is called from here.
-        reactor.dispatch_again(self.token.get(), RESUME);
-        self.arm(reactor);
-        state
-    }
-
-    /// How far the body of a request is, and its bytes as far as they are here.
-    pub fn body<T>(&self, serial: Serial, view: impl FnOnce(BodyState, &[u8]) -> T) -> T {
-        let inner = self.inner.borrow();
-        if let Some(failure) = inner.gone(serial) {
-            return view(BodyState::Failed(failure), &[]);
-        }
-        match &inner.body {
-            Some(body) => view(body.state, &body.bytes),
-            None => view(BodyState::Complete, &[]),
-        }
-    }
-
-    /// Takes the bytes of a complete body, once.
-    pub fn take_body(&self, serial: Serial) -> Vec<u8> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.gone(serial).is_some() {
-            return Vec::new();
-        }
-        inner.body.as_mut().map(|body| std::mem::take(&mut body.bytes)).unwrap_or_default()
-    }
-
-    fn write_continue(&self, reactor: &Reactor<H>) {
-        let corked = {
-            let mut inner = self.inner.borrow_mut();
-            if !inner.dispatching {
-                inner.out = self.server.out.take();
-            }
-            encode_continue(&mut inner.out);
-            inner.dispatching
-        };
-        if !corked {
-            self.send(reactor);
-        }
     }
 
     /// Ends the connection at once.
     pub fn abort(&self, reactor: &Reactor<H>) {
         self.lose(reactor);
-    }
-
-    /// Nobody will answer a request: what was answered before is sent, then the connection ends.
-    pub fn give_up(&self, reactor: &Reactor<H>, serial: Serial) {
-        if !self.awaits_answer(serial) {
-            return;
-        }
-        let corked = {
-            let mut inner = self.inner.borrow_mut();
-            inner.phase = Phase::Closing;
-            inner.phase_deadline = NEVER;
-            inner.body = None;
-            inner.dispatching
-        };
-        let pending = self.pending.take();
-        drop(pending);
-        if !corked {
-            self.send(reactor);
-            self.arm(reactor);
-        }
     }
 
     /// An idle connection ends now, or when its answers are sent.
@@ -343,12 +229,18 @@ impl<B: AsRef<[u8]>> Inner<B> {
         self.stream.as_ref().map_or(0, Stream::queued)
     }
 
-    /// Queues a piece behind what is to be sent already.
-    fn queue(&mut self, chunk: Chunk<B>) {
-        let head = std::mem::take(&mut self.out);
+    /// Gets the buffer that answers are written into, unless it is here already.
+    fn borrow_out(&mut self, lender: &Cell<Vec<u8>>) {
+        if self.out.capacity() == 0 {
+            self.out = lender.take();
+        }
+    }
+
+    /// Queues what was written, so that something else may stand behind it.
+    fn queue_out(&mut self) {
+        let out = std::mem::take(&mut self.out);
         if let Some(stream) = self.stream.as_mut() {
-            stream.push(Chunk::Owned(head));
-            stream.push(chunk);
+            stream.push(Chunk::Owned(out));
         }
     }
 
@@ -357,7 +249,7 @@ impl<B: AsRef<[u8]>> Inner<B> {
         if self.exchange.serial != serial || self.exchange.is_answered {
             return Some(BodyFailure::Answered);
         }
-        (self.phase != Phase::Handling).then_some(BodyFailure::Lost)
+        (!self.phase.is_busy()).then_some(BodyFailure::Lost)
     }
 
     /// Whether the next request may be looked at, or the peer has to take its answers first.
@@ -382,7 +274,9 @@ impl<B: AsRef<[u8]>> Inner<B> {
         let was_blocked = self.write_deadline != NEVER;
         match flushed {
             Flushed::Blocked if was_blocked && self.queued() >= before => {}
-            Flushed::Blocked => self.write_deadline = now + settings.write_timeout,
+            Flushed::Blocked | Flushed::Yielded => {
+                self.write_deadline = now.saturating_add(settings.write_timeout);
+            }
             Flushed::All if was_blocked => {
                 self.write_deadline = NEVER;
                 match self.phase {
@@ -406,7 +300,7 @@ impl<B: AsRef<[u8]>> Inner<B> {
 
 impl<H: Host, A: Application<H>> Source<H> for Connection<H, A> {
     fn ready(self: Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
-        if readiness.has(Readiness::BROKEN) && self.inner.borrow().phase == Phase::Handling {
+        if readiness.has(Readiness::BROKEN) && self.inner.borrow().phase.is_busy() {
             return self.lose(reactor);
         }
         if readiness.has(Readiness::WRITABLE) && self.inner.borrow().queued() > 0 {
@@ -419,12 +313,22 @@ impl<H: Host, A: Application<H>> Source<H> for Connection<H, A> {
         {
             let mut inner = self.inner.borrow_mut();
             inner.dispatching = true;
-            inner.out = self.server.out.take();
+            inner.borrow_out(&self.server.out);
         }
         self.read(reactor, readiness);
         self.inner.borrow_mut().dispatching = false;
         self.send(reactor);
         self.go_on(reactor);
+    }
+
+    fn flush(self: Rc<Self>, reactor: &Reactor<H>) {
+        self.inner.borrow_mut().corked = false;
+        self.send(reactor);
+        self.go_on(reactor);
+    }
+
+    fn notified(self: Rc<Self>, reactor: &Reactor<H>) {
+        self.leave(reactor);
     }
 
     fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sennit_engine::reactor::SCRATCH_SIZE;
-use sennit_engine::stream::Received;
+use sennit_engine::stream::{Received, Stream};
 use sennit_engine::{Host, Reactor, Readiness};
 use sennit_wire::http1::{Event, FieldSlots, Framing, RequestHead, Version};
 
@@ -11,15 +11,18 @@ use super::super::Application;
 use super::super::body::{Body, BodyFailure, BodyState};
 use super::{Connection, Exchange, HEAD_READ, NEVER, Phase, Serial};
 
+/// A piece of a body from this size on goes to the application as it lies in the buffer; smaller ones are collected.
+const DIRECT_FROM: usize = 4 * 1024;
+
 impl<H: Host, A: Application<H>> Connection<H, A> {
     pub(super) fn may_read(&self) -> bool {
         let inner = self.inner.borrow();
         match inner.phase {
             Phase::Idle | Phase::Head => inner.has_room(),
-            Phase::Handling => {
+            Phase::Handling | Phase::Answering => {
                 inner.body.as_ref().is_some_and(|body| body.state == BodyState::Asked)
             }
-            Phase::Closing | Phase::Closed => false,
+            Phase::Leaving | Phase::Closing | Phase::Closed => false,
             Phase::Lingering => true,
         }
     }
@@ -34,8 +37,8 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 return;
             }
             let mut scratch = reactor.take_scratch();
-            let room = self.room();
-            let received = match (scratch.get_mut(..room), &mut self.inner.borrow_mut().stream) {
+            let size = self.read_size();
+            let received = match (scratch.get_mut(..size), &mut self.inner.borrow_mut().stream) {
                 (Some(buffer), Some(stream)) => stream.receive(buffer),
                 _ => Ok(Received::Blocked),
             };
@@ -44,7 +47,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             }
             reactor.return_scratch(scratch);
             match received {
-                Ok(Received::Secured) => {}
+                Ok(Received::Secured) => self.secured(reactor),
                 Ok(Received::Data { count, drained }) => {
                     taken += count;
                     if drained && !to_the_end {
@@ -61,12 +64,31 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                     return;
                 }
                 Ok(Received::End) => return self.end_of_input(reactor),
-                Err(_) => return self.lose(reactor),
+                Err(_) => {
+                    self.note_handshake_failure();
+                    return self.lose(reactor);
+                }
             }
         }
     }
 
-    pub(super) fn room(&self) -> usize {
+    fn note_handshake_failure(&self) {
+        let is_open = self.inner.borrow().stream.as_ref().is_none_or(Stream::is_open);
+        if !is_open {
+            self.server.count(|statistics| statistics.handshake_failures += 1);
+        }
+    }
+
+    /// The TLS handshake is done: the time of the first head begins.
+    fn secured(&self, reactor: &Reactor<H>) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.phase == Phase::Idle {
+            let patience = self.server.settings().header_timeout;
+            inner.phase_deadline = reactor.turn_time().saturating_add(patience);
+        }
+    }
+
+    fn read_size(&self) -> usize {
         match self.inner.borrow().phase {
             Phase::Idle | Phase::Head => HEAD_READ,
             _ => SCRATCH_SIZE,
@@ -138,6 +160,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             match step.event {
                 Event::NeedData => {
                     self.note_head_begun(reactor);
+                    self.piece_ready(reactor);
                     return at;
                 }
                 Event::Head(head) => {
@@ -192,7 +215,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 keep_alive: head.keep_alive,
                 is_head: head.method == "HEAD",
                 is_old: head.version == Version::Http10,
-                is_answered: false,
+                ..Exchange::default()
             };
             inner.body = body;
             inner.phase = Phase::Handling;
@@ -242,11 +265,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                     match step.event {
                         Event::NeedData | Event::Head(_) => return Some(at),
                         Event::Data(data) => {
-                            body.take_in(data, reactor.turn_time(), settings);
-                            if matches!(body.state, BodyState::Failed(_)) {
-                                self.server.count(|statistics| statistics.bodies_too_large += 1);
-                                return Some(rest.len());
-                            }
+                            body.take_in(data, reactor.turn_time());
                         }
                         Event::End => {
                             body.end();
@@ -261,16 +280,51 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     // --- the body ---------------------------------------------------------------------------------
 
     pub(super) fn body_data(&self, reactor: &Reactor<H>, data: &[u8]) {
-        let failed = {
+        let now = reactor.turn_time();
+        let is_direct = {
+            let inner = self.inner.borrow();
+            let body = inner.body.as_ref();
+            data.len() >= DIRECT_FROM
+                && body.is_some_and(|body| body.wants_piece() && body.bytes.is_empty())
+        };
+        if is_direct && self.hand_on(reactor, data) {
+            if let Some(body) = self.inner.borrow_mut().body.as_mut() {
+                body.note(data.len(), now);
+                body.rest(now);
+            }
+            return;
+        }
+        let fits = {
             let mut inner = self.inner.borrow_mut();
             let Some(body) = inner.body.as_mut() else { return };
-            body.take_in(data, reactor.turn_time(), self.server.settings());
-            matches!(body.state, BodyState::Failed(_))
+            body.take_in(data, now)
         };
-        if failed {
+        if !fits {
             self.server.count(|statistics| statistics.bodies_too_large += 1);
             self.settled(reactor);
         }
+    }
+
+    /// Gives a piece to the application as it lies in the buffer.
+    fn hand_on(&self, reactor: &Reactor<H>, data: &[u8]) -> bool {
+        let Some(pending) = self.pending.take() else { return false };
+        let taken = self.server.application().body_piece(reactor, &pending, data);
+        self.put_back(reactor, pending);
+        taken
+    }
+
+    /// What was received is used up: a piece that somebody waits for is as large as it will be.
+    pub(super) fn piece_ready(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            match inner.body.as_mut() {
+                Some(body) if body.wants_piece() && !body.bytes.is_empty() => {
+                    body.rest(reactor.turn_time());
+                }
+                _ => return,
+            }
+        }
+        self.settled(reactor);
     }
 
     pub(super) fn body_end(&self, reactor: &Reactor<H>) {
@@ -296,14 +350,20 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         let pending = self.pending.take();
         if let Some(pending) = pending {
             self.server.application().body_settled(reactor, &pending);
-            let phase = self.inner.borrow().phase;
-            match phase {
-                Phase::Handling if self.pending.borrow().is_none() => {
-                    self.pending.replace(Some(pending));
-                }
-                Phase::Closed => self.abandon(reactor, pending),
-                _ => drop(pending),
+            self.put_back(reactor, pending);
+        }
+    }
+
+    /// The application has heard something; its request goes on waiting, unless it is over by now.
+    pub(super) fn put_back(&self, reactor: &Reactor<H>, pending: A::Pending) {
+        let phase = self.inner.borrow().phase;
+        let is_vacant = self.pending.borrow().is_none();
+        match phase {
+            Phase::Handling | Phase::Answering if is_vacant => {
+                self.pending.replace(Some(pending));
             }
+            Phase::Closed => self.abandon(reactor, pending),
+            _ => drop(pending),
         }
     }
 }

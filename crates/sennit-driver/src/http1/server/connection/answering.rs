@@ -1,0 +1,341 @@
+//! Answers: whole, or a head whose body follows piece by piece.
+
+use std::rc::Rc;
+
+use sennit_engine::stream::Chunk;
+use sennit_engine::{Host, Reactor};
+use sennit_wire::http1::{
+    self, CHUNK_END, ResponseParts, encode_chunk_size, encode_continue, encode_response_head,
+};
+
+use super::super::answer::{
+    self, Answer, AnswerHead, Begun, COPY_AT_MOST, Delimiter, PieceRefused, Rest, Room,
+};
+use super::super::{Application, State as ServerState};
+use super::{Connection, HIGH_WATER, LOW_WATER, NEVER, Phase, Serial};
+
+/// Written pieces up to this size wait for the end of the turn, so that they leave together.
+const SEND_AT_ONCE: usize = 32 * 1024;
+
+impl<H: Host, A: Application<H>> Connection<H, A> {
+    /// Whether a request still waits for its answer.
+    pub fn awaits_answer(&self, serial: Serial) -> bool {
+        let inner = self.inner.borrow();
+        inner.phase == Phase::Handling && inner.exchange.serial == serial
+    }
+
+    fn awaits_body(&self, serial: Serial) -> bool {
+        let inner = self.inner.borrow();
+        inner.phase == Phase::Answering && inner.exchange.serial == serial
+    }
+
+    /// Whether this answer is the last of its connection, as far as is known before it.
+    fn is_last(&self) -> bool {
+        let inner = self.inner.borrow();
+        !inner.exchange.keep_alive
+            || inner.peer_ended
+            || inner.exchange.serial.0 >= self.server.settings().max_requests
+            || matches!(self.server.state(), ServerState::Draining | ServerState::Stopped)
+    }
+
+    /// What an answer says of the connection.
+    fn persistence(&self, is_last: bool) -> Option<http1::Connection> {
+        match self.inner.borrow().exchange.is_old {
+            _ if is_last => Some(http1::Connection::Close),
+            true => Some(http1::Connection::KeepAlive),
+            false => None,
+        }
+    }
+
+    /// Answers a request. False: it was answered before, or nobody is there to hear it.
+    pub fn answer(
+        self: &Rc<Self>,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        answer: Answer<'_, A::Bytes>,
+    ) -> bool {
+        if !self.awaits_answer(serial) {
+            return false;
+        }
+        let is_unread = self.inner.borrow().body.as_ref().is_some_and(|body| !body.is_complete());
+        let is_last = self.is_last() || is_unread;
+        let parts =
+            ResponseParts { connection: self.persistence(is_last), ..ResponseParts::default() };
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.borrow_out(&self.server.out);
+            let is_head = inner.exchange.is_head;
+            let rest = self.server.with_date(reactor, |date| {
+                let parts = ResponseParts { date, ..parts };
+                answer::encode(&mut inner.out, answer, parts, !is_head)
+            });
+            if !matches!(rest, Rest::Nothing) {
+                inner.queue_out();
+            }
+            match (rest, inner.stream.as_mut()) {
+                (Rest::Bytes(chunk), Some(stream)) => stream.push(chunk),
+                (Rest::File(file), Some(stream)) => stream.push_file(file),
+                _ => {}
+            }
+            inner.exchange.is_last = is_last;
+        }
+        self.complete(reactor);
+        true
+    }
+
+    /// An answer is all written: the connection goes on to the next request, or to its end.
+    fn complete(&self, reactor: &Reactor<H>) {
+        let is_corked = {
+            let mut inner = self.inner.borrow_mut();
+            // The body's memory goes with the answer, not with the next request.
+            let body = inner.body.take();
+            // What is left of it comes behind our last byte.
+            let is_unread = body.is_some_and(|body| !body.is_complete());
+            inner.sends_on |= is_unread;
+            inner.exchange.is_answered = true;
+            if inner.exchange.is_last || is_unread {
+                inner.phase = Phase::Closing;
+                inner.phase_deadline = NEVER;
+            } else {
+                inner.phase = Phase::Idle;
+                let patience = self.server.settings().keep_alive_timeout;
+                inner.phase_deadline = reactor.turn_time().saturating_add(patience);
+            }
+            inner.dispatching
+        };
+        self.server.count(|statistics| statistics.answered += 1);
+        let pending = self.pending.take();
+        drop(pending);
+        if !is_corked {
+            self.send(reactor);
+            self.go_on(reactor);
+        }
+    }
+
+    /// Writes the head of an answer whose body follows in pieces. Without a length it comes in chunks, and ends
+    /// with the connection for a client that knows none.
+    pub fn begin_answer(
+        &self,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        head: AnswerHead<'_>,
+        length: Option<u64>,
+    ) -> Begun {
+        if !self.awaits_answer(serial) {
+            return Begun::Gone;
+        }
+        let (is_old, is_head, is_unread) = {
+            let inner = self.inner.borrow();
+            let body = inner.body.as_ref();
+            // A body that is being read may be complete before the answer is.
+            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed());
+            (inner.exchange.is_old, inner.exchange.is_head, is_unread)
+        };
+        let delimiter = match length {
+            _ if is_head || matches!(head.status, 204 | 304) => Delimiter::None,
+            Some(length) => Delimiter::Length(length),
+            None if is_old => Delimiter::Close,
+            None => Delimiter::Chunks,
+        };
+        let is_last = self.is_last() || is_unread || delimiter == Delimiter::Close;
+        let parts = ResponseParts {
+            status: head.status,
+            content_type: head.content_type,
+            fields: head.fields,
+            content_length: length,
+            chunked: length.is_none() && !is_old && head.status != 304,
+            connection: self.persistence(is_last),
+            ..ResponseParts::default()
+        };
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.borrow_out(&self.server.out);
+            self.server.with_date(reactor, |date| {
+                encode_response_head(&mut inner.out, &ResponseParts { date, ..parts });
+            });
+            inner.exchange.is_last = is_last;
+            inner.exchange.delimiter = delimiter;
+            inner.phase = Phase::Answering;
+        }
+        if delimiter == Delimiter::None {
+            self.complete(reactor);
+            return Begun::Complete;
+        }
+        self.cork(reactor);
+        Begun::Body
+    }
+
+    /// Writes a piece of an answer's body; an empty one is nothing.
+    pub fn send_piece(
+        &self,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        piece: Chunk<A::Bytes>,
+    ) -> Result<Room, PieceRefused> {
+        if !self.awaits_body(serial) {
+            return Err(PieceRefused::Gone);
+        }
+        let length = piece.as_ref().len();
+        let waits = {
+            let mut inner = self.inner.borrow_mut();
+            inner.borrow_out(&self.server.out);
+            let is_chunked = match &mut inner.exchange.delimiter {
+                Delimiter::Length(left) => {
+                    *left = left.checked_sub(length as u64).ok_or(PieceRefused::TooLong)?;
+                    false
+                }
+                delimiter => *delimiter == Delimiter::Chunks && length > 0,
+            };
+            if is_chunked {
+                encode_chunk_size(&mut inner.out, length);
+            }
+            if length <= COPY_AT_MOST {
+                inner.out.extend_from_slice(piece.as_ref());
+            } else {
+                inner.queue_out();
+                if let Some(stream) = inner.stream.as_mut() {
+                    stream.push(piece);
+                }
+            }
+            if is_chunked {
+                inner.out.extend_from_slice(CHUNK_END);
+            }
+            inner.queued() + inner.out.len()
+        };
+        if waits > SEND_AT_ONCE && !self.inner.borrow().dispatching {
+            self.send(reactor);
+            self.arm(reactor);
+        } else {
+            self.cork(reactor);
+        }
+        Ok(self.room(serial))
+    }
+
+    /// Whether more of an answer's body is welcome.
+    fn room(&self, serial: Serial) -> Room {
+        let inner = self.inner.borrow();
+        let is_ours = inner.phase == Phase::Answering && inner.exchange.serial == serial;
+        match is_ours && inner.queued() + inner.out.len() > HIGH_WATER {
+            true => Room::Full,
+            false => Room::Free,
+        }
+    }
+
+    /// Asks to be told when more is welcome, unless it is so now.
+    pub fn ask_for_room(&self, serial: Serial) -> Room {
+        let room = self.room(serial);
+        self.inner.borrow_mut().exchange.wants_room = room == Room::Full;
+        room
+    }
+
+    /// Tells an application that has asked, once enough has left.
+    pub(super) fn tell_room(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let waits = inner.queued() + inner.out.len();
+            if !inner.exchange.wants_room || waits > LOW_WATER {
+                return;
+            }
+            inner.exchange.wants_room = false;
+        }
+        let Some(pending) = self.pending.take() else { return };
+        self.server.application().room(reactor, &pending);
+        self.put_back(reactor, pending);
+    }
+
+    /// Ends an answer's body. Trailer fields, each checked, go to clients that get chunks (RFC 9110 section 6.5).
+    pub fn end_answer(
+        &self,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        trailers: &[u8],
+    ) -> Result<(), PieceRefused> {
+        if !self.awaits_body(serial) {
+            return Err(PieceRefused::Gone);
+        }
+        {
+            let mut inner = self.inner.borrow_mut();
+            match inner.exchange.delimiter {
+                Delimiter::Length(0) | Delimiter::None | Delimiter::Close => {}
+                Delimiter::Length(left) => return Err(PieceRefused::TooShort(left)),
+                Delimiter::Chunks => {
+                    inner.borrow_out(&self.server.out);
+                    inner.out.extend_from_slice(b"0\r\n");
+                    inner.out.extend_from_slice(trailers);
+                    inner.out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        self.complete(reactor);
+        Ok(())
+    }
+
+    /// Sends an interim response (RFC 9110 section 15.2) before the answer. False: it cannot be sent, because the
+    /// client knows none, or has its answer already.
+    pub fn send_interim(
+        &self,
+        reactor: &Reactor<H>,
+        serial: Serial,
+        status: u16,
+        fields: &[u8],
+    ) -> bool {
+        if !self.awaits_answer(serial) || self.inner.borrow().exchange.is_old {
+            return false;
+        }
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.borrow_out(&self.server.out);
+            let parts = ResponseParts { status, fields, ..ResponseParts::default() };
+            encode_response_head(&mut inner.out, &parts);
+        }
+        self.cork(reactor);
+        true
+    }
+
+    pub(super) fn write_continue(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.borrow_out(&self.server.out);
+            encode_continue(&mut inner.out);
+        }
+        self.cork(reactor);
+    }
+
+    /// Sees to it that what was written leaves: with this dispatch, or at the end of the turn.
+    fn cork(&self, reactor: &Reactor<H>) {
+        let asks = {
+            let mut inner = self.inner.borrow_mut();
+            let asks = !inner.dispatching && !inner.corked;
+            inner.corked |= asks;
+            asks
+        };
+        if asks {
+            reactor.flush_later(self.token.get());
+        }
+    }
+
+    /// Nobody will answer a request, or finish an answer: what was written is sent, then the connection ends.
+    pub fn give_up(&self, reactor: &Reactor<H>, serial: Serial) {
+        if !self.awaits_answer(serial) && !self.awaits_body(serial) {
+            return;
+        }
+        let (is_corked, is_silent) = {
+            let mut inner = self.inner.borrow_mut();
+            // Only a reset tells a client of HTTP/1.0 that this was not the end of the body.
+            let is_silent =
+                inner.phase == Phase::Answering && inner.exchange.delimiter == Delimiter::Close;
+            inner.phase = Phase::Closing;
+            inner.phase_deadline = NEVER;
+            inner.body = None;
+            (inner.dispatching, is_silent)
+        };
+        let pending = self.pending.take();
+        drop(pending);
+        if is_silent {
+            self.reset(reactor);
+        } else if !is_corked {
+            self.send(reactor);
+            self.arm(reactor);
+        }
+    }
+}
