@@ -60,3 +60,17 @@ impl FilePiece {
         }
     }
 }
+
+/// The size of a regular file in bytes; `None` for anything else.
+pub fn regular_size(file: &OwnedFd) -> io::Result<Option<u64>> {
+    // SAFETY: all-zero is a valid stat, and the pointer names a local that outlives the call.
+    let (result, status) = unsafe {
+        let mut status: libc::stat = std::mem::zeroed();
+        (libc::fstat(file.as_raw_fd(), &mut status), status)
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let is_regular = status.st_mode & libc::S_IFMT == libc::S_IFREG;
+    Ok(is_regular.then_some(status.st_size as u64))
+}

@@ -173,8 +173,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
         self.mind_handshake(reactor);
         self.cork_for_turn(reactor);
         // The peer's first message may be here, behind what was read in the clear.
-        let readiness = Readiness::READABLE.with(Readiness::PEER_CLOSED);
-        reactor.dispatch_again(self.token.get(), readiness);
+        self.look_again(reactor);
         Ok(())
     }
 
@@ -272,7 +271,12 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             }
             inner.reading = Reading::Flowing;
         }
-        // The edge was reported while nobody listened; PEER_CLOSED makes the read go to the end.
+        // The edge was reported while nobody listened.
+        self.look_again(reactor);
+    }
+
+    /// Reads what is there, reported or not; PEER_CLOSED makes the read go to the end.
+    pub fn look_again(&self, reactor: &Reactor<H>) {
         let readiness = Readiness::READABLE.with(Readiness::PEER_CLOSED);
         reactor.dispatch_again(self.token.get(), readiness);
     }

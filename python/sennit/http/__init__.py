@@ -2,12 +2,14 @@
 
 from sennit.http.client import Client, ClientResponse
 from sennit.http.headers import Headers
-from sennit.http.message import Request, Response
+from sennit.http.message import FileBody, Request, Response
 from sennit.http.server import Handler, Server, listen, serve
+from sennit.http.streaming import Pieces, Trailers
 
 __all__ = [
     "Client",
     "ClientResponse",
+    "FileBody",
     "Handler",
     "Headers",
     "Request",

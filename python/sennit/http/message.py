@@ -1,5 +1,5 @@
 """What a handler gets and gives."""
 
-from sennit._native.core import Request, Response
+from sennit._native.core import FileBody, Request, Response
 
-__all__ = ["Request", "Response"]
+__all__ = ["FileBody", "Request", "Response"]

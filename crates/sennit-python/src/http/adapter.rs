@@ -7,6 +7,7 @@ use pyo3_ffi as ffi;
 use sennit_driver::http1::server::Serial;
 
 use super::application::{self, PythonConnection};
+use super::writing;
 use crate::globals::globals;
 use crate::kit::{
     Head, Object, Outcome, Raised, TypeSpec, doc, free, guard, no_arguments, none, one_argument,
@@ -92,8 +93,13 @@ impl Adapter {
     /// Shows a coroutine that others step while the adapter's task is the current one; gives back what was shown.
     #[inline]
     pub fn show(adapter: &Object, coroutine: Option<Object>) -> Option<Object> {
+        Adapter::show_in(adapter.as_ptr(), coroutine)
+    }
+
+    #[inline]
+    fn show_in(this: *mut ffi::PyObject, coroutine: Option<Object>) -> Option<Object> {
         // SAFETY: a short exchange; what was there is dropped by the caller; GIL.
-        unsafe { std::mem::replace(&mut (*Adapter::fields(adapter.as_ptr())).coroutine, coroutine) }
+        unsafe { std::mem::replace(&mut (*Adapter::fields(this)).coroutine, coroutine) }
     }
 
     fn coroutine(this: *mut ffi::PyObject) -> Option<Object> {
@@ -113,6 +119,21 @@ impl Adapter {
     }
 
     fn returned(this: *mut ffi::PyObject, value: Object) -> Outcome<Progress> {
+        // SAFETY: a short read; GIL.
+        let request =
+            unsafe { (*Adapter::fields(this)).exchange.as_ref().map(|e| e.request.clone()) };
+        if let Some(request) = request {
+            match writing::coroutine_for(&value, &request) {
+                Ok(None) => {}
+                // An answer in pieces is a coroutine of its own, in the same task.
+                Ok(Some(coroutine)) => {
+                    drop(Adapter::show_in(this, Some(coroutine)));
+                    // SAFETY: reading the address of a static.
+                    return Adapter::send(this, unsafe { ffi::Py_None() });
+                }
+                Err(Raised) => return Adapter::raised(this),
+            }
+        }
         if let Some(exchange) = Adapter::finish(this) {
             let Exchange { connection, serial, request } = exchange;
             application::respond(&connection, serial, &request, value);

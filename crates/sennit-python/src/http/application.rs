@@ -10,21 +10,26 @@ use sennit_driver::http1::server::{
     Answer, AnswerBody, AnswerHead, Application, BodyFailure, BodyState, Connection, Serial,
 };
 use sennit_engine::Reactor;
+use sennit_engine::stream::Stream;
 use sennit_wire::http1::{RequestHead, reason_phrase};
 
+use super::body_stream;
 use super::request::{self, Request};
 use super::response::{self, BodyBytes};
 use super::step::{Stepped, Stepper};
+use super::writing;
 use crate::event_loop::{LoopObject, LoopState};
 use crate::globals::{globals, is_instance};
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, os_error, raise, take_exception};
+use crate::transport;
 
 /// A connection of a Python handler.
 pub type PythonConnection = Connection<PythonHost, PythonApplication>;
 
 /// A request whose handler has suspended.
 pub struct Pending {
+    /// The handler's task; for a connection that leaves HTTP, the factory of its next protocol.
     task: Object,
     request: Object,
 }
@@ -138,6 +143,37 @@ impl Application<PythonHost> for PythonApplication {
         settle_body(reactor, &pending.request);
     }
 
+    fn body_piece(&self, reactor: &Reactor<PythonHost>, pending: &Pending, data: &[u8]) -> bool {
+        let given = body_stream::give(Request::of(&pending.request), data);
+        given.unwrap_or_else(|raised| {
+            report_raised(reactor, "HTTP request body", raised);
+            false
+        })
+    }
+
+    fn room(&self, reactor: &Reactor<PythonHost>, pending: &Pending) {
+        if let Err(raised) = writing::tell_room(Request::of(&pending.request)) {
+            report_raised(reactor, "HTTP answer", raised);
+        }
+    }
+
+    fn left(
+        &self,
+        reactor: &Reactor<PythonHost>,
+        pending: Pending,
+        stream: Stream<BodyBytes>,
+        input: Vec<u8>,
+    ) {
+        let Some(held) = self.held() else { return };
+        let adopted = stream.hand_over().map_err(Raised::from).and_then(|stream| {
+            let protocol = pending.task.call(&[])?;
+            transport::adopt(held.event_loop.as_ptr(), stream, protocol, &input)
+        });
+        if let Err(raised) = adopted {
+            report_raised(reactor, "the protocol behind an HTTP upgrade failed to start", raised);
+        }
+    }
+
     fn abandoned(&self, reactor: &Reactor<PythonHost>, pending: Pending) {
         let cancelled = pending.task.attribute(c"cancel").and_then(|cancel| cancel.call(&[]));
         if cancelled.is_err()
@@ -225,6 +261,13 @@ pub fn respond(connection: &Rc<PythonConnection>, serial: Serial, request: &Obje
     let Some(held) = connection.server().application().held() else { return };
     let Ok(state) = held.state() else { return };
     let reactor = state.reactor();
+    if let Some(factory) = response::protocol_of(&value) {
+        return upgrade(connection, serial, request, &value, factory);
+    }
+    if !connection.awaits_answer(serial) {
+        // It was answered in pieces, or nobody is there to hear it.
+        return;
+    }
     let answered =
         response::with_answer(&value, |answer| connection.answer(reactor, serial, answer));
     if answered.is_err() {
@@ -233,6 +276,33 @@ pub fn respond(connection: &Rc<PythonConnection>, serial: Serial, request: &Obje
     }
     if Request::is_waited_for(request) {
         settle_body(reactor, request);
+    }
+}
+
+/// Answers a request for the last time in HTTP; its connection then speaks what the factory makes.
+fn upgrade(
+    connection: &Rc<PythonConnection>,
+    serial: Serial,
+    request: &Object,
+    value: &Object,
+    factory: Object,
+) {
+    let Some(held) = connection.server().application().held() else { return };
+    let Ok(state) = held.state() else { return };
+    let pending = Pending { task: factory, request: request.clone() };
+    let refused = response::with_head(value, |head| {
+        connection.leave_http(state.reactor(), serial, head, pending)
+    });
+    if refused.flatten().is_some() {
+        // The request's body is unread: what follows it cannot be told from what belongs to the other protocol.
+        answer_status(connection, serial, 400);
+    }
+}
+
+#[cold]
+fn report_raised(reactor: &Reactor<PythonHost>, message: &str, Raised: Raised) {
+    if let Some(error) = reactor.host().catch(reactor) {
+        reactor.host().report(reactor, message, &error, &[]);
     }
 }
 
@@ -254,14 +324,24 @@ pub fn respond_to_error(
         connection.give_up(reactor, serial);
     } else if let Some(status) = status_of_peer_error(connection, serial, exception) {
         answer_status(connection, serial, status);
-    } else {
+    } else if !is_lost(connection, serial, exception) {
         answer_status(connection, serial, 500);
         report_handler(reactor, request, exception);
     }
+    // An answer that has begun can only break off, so that the client sees that it is not whole.
+    connection.give_up(reactor, serial);
     if Request::is_waited_for(request) {
         settle_body(reactor, request);
     }
     is_ordinary
+}
+
+/// Whether an exception says only that the connection was lost, as it was.
+fn is_lost(connection: &Rc<PythonConnection>, serial: Serial, exception: &Object) -> bool {
+    connection.is_gone(serial)
+        && errors(c"ConnectionLostError")
+            .and_then(|class| is_instance(exception.as_ptr(), &class))
+            .unwrap_or(false)
 }
 
 #[cold]

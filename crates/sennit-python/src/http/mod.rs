@@ -6,6 +6,8 @@
 //! | [`application`] | a Python handler as the driver's application |
 //! | [`step`], [`adapter`] | a handler's first step, and its coroutine once it has suspended |
 //! | [`request`], [`response`] | `Request` and `Response` |
+//! | [`body_stream`], [`writing`] | bodies that come piece by piece, in and out |
+//! | [`file_body`] | a piece of a file as a body |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
 //! | [`settings`] | settings out of dicts, counters into them |
@@ -13,7 +15,9 @@
 
 mod adapter;
 mod application;
+mod body_stream;
 mod client;
+mod file_body;
 pub mod native;
 mod ready;
 mod request;
@@ -21,11 +25,13 @@ mod response;
 mod server;
 mod settings;
 mod step;
+mod writing;
 
 pub use application::errors;
 pub use request::set_headers_factory;
 pub use response::render_fields;
 pub use settings::dict_of;
+pub use writing::set_piece_sender;
 
 use pyo3_ffi as ffi;
 
@@ -113,6 +119,8 @@ pub struct HttpTypes {
     pub ready_type: Object,
     pub request_type: Object,
     pub response_type: Object,
+    pub file_body_type: Object,
+    pub body_stream_type: Object,
     pub server_type: Object,
     pub client_type: Object,
 }
@@ -125,6 +133,8 @@ impl HttpTypes {
             ready_type: ready::make_type()?,
             request_type: request::make_type()?,
             response_type: response::make_type()?,
+            file_body_type: file_body::make_type()?,
+            body_stream_type: body_stream::make_type()?,
             server_type: server::make_type()?,
             client_type: client::make_type()?,
         })

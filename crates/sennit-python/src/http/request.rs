@@ -11,10 +11,11 @@ use sennit_driver::http1::server::{BodyFailure, BodyState, Portion, Serial};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
-use super::ready;
+use super::{body_stream, ready, writing};
 use crate::globals::globals;
 use crate::kit::{
-    Head, Object, Outcome, Raised, TypeSpec, doc, getter, no_arguments, none, row, take_exception,
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, getter, keywords, no_arguments, none, row,
+    take_exception,
 };
 
 /// Dead requests kept for reuse.
@@ -44,6 +45,10 @@ struct Fields {
     body: Option<Object>,
     headers: Option<Object>,
     waiters: Vec<Object>,
+    /// A future that waits for the next piece of the body.
+    piece_waiter: Option<Object>,
+    /// A future that waits until more of the answer's body is welcome.
+    room_waiter: Option<Object>,
 }
 
 /// A request.
@@ -70,6 +75,8 @@ pub fn make(
         body: None,
         headers: None,
         waiters: Vec::new(),
+        piece_waiter: None,
+        room_waiter: None,
     };
     let class = globals().http.request_type.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: a kept object is dead and untracked; zeroed memory is an object without fields; the fields are written
@@ -106,6 +113,32 @@ impl Request {
     fn read<T>(&self, body: impl FnOnce(&mut Fields) -> T) -> Option<T> {
         // SAFETY: nothing that runs Python is called inside; GIL.
         unsafe { (*self.fields()).as_mut().map(body) }
+    }
+
+    /// The connection, and which of its requests this is.
+    pub fn parts(&self) -> Option<(Rc<PythonConnection>, Serial)> {
+        self.read(|fields| (fields.connection.clone(), fields.serial))
+    }
+
+    /// The body, if it was taken whole.
+    pub fn whole_body(&self) -> Option<Object> {
+        self.read(|fields| fields.body.clone()).flatten()
+    }
+
+    /// Who waits for the next piece of the body from here on; gives back who has waited before.
+    pub fn wait_for_piece(&self, waiter: Option<Object>) -> Option<Object> {
+        self.read(|fields| std::mem::replace(&mut fields.piece_waiter, waiter)).flatten()
+    }
+
+    /// Who waits until more of the answer is welcome; gives back who has waited before.
+    pub fn wait_for_room(&self, waiter: Option<Object>) -> Option<Object> {
+        self.read(|fields| std::mem::replace(&mut fields.room_waiter, waiter)).flatten()
+    }
+
+    /// The request behind an object that is one.
+    pub fn of(object: &Object) -> &Request {
+        // SAFETY: the caller's object is a request; GIL.
+        unsafe { &*object.as_ptr().cast::<Request>() }
     }
 
     /// Copies the head out of the connection's buffer.
@@ -174,13 +207,15 @@ impl Request {
     pub fn is_waited_for(request: &Object) -> bool {
         // SAFETY: the object is a request; GIL.
         let this = unsafe { &*request.as_ptr().cast::<Request>() };
-        this.read(|fields| !fields.waiters.is_empty()).unwrap_or(false)
+        this.read(|fields| !fields.waiters.is_empty() || fields.piece_waiter.is_some())
+            .unwrap_or(false)
     }
 
     /// Tells who waits for the body that it is there, or never will be.
     pub fn settle(request: &Object) -> Outcome<()> {
         // SAFETY: the object is a request; GIL.
         let this = unsafe { &*request.as_ptr().cast::<Request>() };
+        body_stream::settle(this)?;
         let waiters = this.read(|fields| std::mem::take(&mut fields.waiters)).unwrap_or_default();
         let names = &globals().names;
         for waiter in waiters {
@@ -207,9 +242,7 @@ impl Request {
         if let Some(body) = self.read(|fields| fields.body.clone()).flatten() {
             return Ok(body);
         }
-        let Some((connection, serial)) =
-            self.read(|fields| (fields.connection.clone(), fields.serial))
-        else {
+        let Some((connection, serial)) = self.parts() else {
             return Err(application::body_error(BodyFailure::Lost));
         };
         match connection.body(serial, |state, _| state) {
@@ -329,18 +362,24 @@ getter!(get_headers, Request, |this| {
     Ok(headers)
 });
 
-no_arguments!(body, Request, |this| {
-    if let Some(body) = this.read(|fields| fields.body.clone()).flatten() {
+keywords!(body, Request, |this, args, keywords| {
+    let [max_size] = keywords.named("body", &[c"max_size"])?;
+    args.expect("body", 0, 0)?;
+    if let Some(body) = this.whole_body() {
         return ready::make(body);
     }
-    let Some((connection, serial)) = this.read(|fields| (fields.connection.clone(), fields.serial))
-    else {
-        return Err(application::body_error(BodyFailure::Lost));
+    let lost = || application::body_error(BodyFailure::Lost);
+    let (connection, serial) = this.parts().ok_or_else(lost)?;
+    let held = connection.server().application().held().ok_or_else(lost)?;
+    let max_size = match max_size {
+        Some(value) => {
+            let pointer = value;
+            // SAFETY: the caller keeps its arguments alive; GIL.
+            unsafe { Args::new(&pointer, 1) }.integer(0)?
+        }
+        None => connection.server().settings().max_body_size as i64,
     };
-    let Some(held) = connection.server().application().held() else {
-        return Err(application::body_error(BodyFailure::Lost));
-    };
-    let portion = Portion::Whole(connection.server().settings().max_body_size);
+    let portion = Portion::Whole(usize::try_from(max_size).unwrap_or(0));
     match connection.ask_for_body(held.state()?.reactor(), serial, portion) {
         BodyState::Waiting | BodyState::Asked => {
             let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
@@ -348,6 +387,23 @@ no_arguments!(body, Request, |this| {
             Ok(future)
         }
         BodyState::Complete | BodyState::Failed(_) => ready::make(this.take_body()?),
+    }
+});
+
+no_arguments!(stream, Request, |this| {
+    // SAFETY: the method's own object, which is live; GIL.
+    body_stream::make(unsafe { Object::from_borrowed(this.head.get()) })
+});
+
+getter!(get_scheme, Request, |this| {
+    let has_tls = this.read(|fields| fields.connection.has_tls()).unwrap_or(false);
+    ascii(if has_tls { b"https" } else { b"http" })
+});
+
+no_arguments!(tls_details, Request, |this| {
+    match this.read(|fields| fields.connection.tls_details()).flatten() {
+        Some(details) => crate::tls::details_object(&details),
+        None => Ok(none()),
     }
 });
 
@@ -369,7 +425,8 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls with a live request.
     unsafe {
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
-            let owned = [fields.body.as_ref(), fields.headers.as_ref()];
+            let waiters = (fields.piece_waiter.as_ref(), fields.room_waiter.as_ref());
+            let owned = [fields.body.as_ref(), fields.headers.as_ref(), waiters.0, waiters.1];
             for value in owned.into_iter().flatten().chain(&fields.waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
@@ -385,7 +442,9 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     // SAFETY: what is taken out is dropped when the object is consistent again; GIL.
     let dropped = unsafe {
         (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
-            (fields.body.take(), fields.headers.take(), std::mem::take(&mut fields.waiters))
+            let waiters = (fields.piece_waiter.take(), fields.room_waiter.take());
+            let own = (fields.body.take(), fields.headers.take());
+            (own, waiters, std::mem::take(&mut fields.waiters))
         })
     };
     drop(dropped);
@@ -409,6 +468,20 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
+fn methods() -> Vec<ffi::PyMethodDef> {
+    let mut rows = vec![
+        row!(keywords c"body", body,
+            c"body($self, *, max_size=None)\n--\n\nThe whole body as bytes; to be awaited.\n\n\
+              max_size: bytes that it may have; the server's max_body_size by default."),
+        row!(noargs c"stream", stream,
+            c"stream($self)\n--\n\nThe body piece by piece, for `async for`. Nothing is read from the \
+              connection that nobody asks for, so a slow handler slows its client."),
+        row!(noargs c"_tls_details", tls_details, c"What TLS has agreed upon, None without it."),
+    ];
+    rows.extend(writing::rows());
+    rows
+}
+
 /// `core.Request`.
 pub fn make_type() -> Outcome<Object> {
     TypeSpec::new(c"sennit._native.core.Request", size_of::<Request>())
@@ -425,13 +498,10 @@ pub fn make_type() -> Outcome<Object> {
             (c"query", get_query, c"What stands behind the question mark, as sent."),
             (c"target", get_target, c"The whole request target, as sent (RFC 9112 section 3.2)."),
             (c"http_version", get_http_version, c"1.0 or 1.1."),
+            (c"scheme", get_scheme, c"https over TLS, http without."),
             (c"client", get_client, c"The peer's address, None where it has no IP."),
             (c"headers", get_headers, c"The header fields."),
         ])
-        .methods(vec![row!(
-            noargs c"body",
-            body,
-            c"body($self)\n--\n\nThe whole body as bytes; to be awaited."
-        )])
+        .methods(methods())
         .build()
 }

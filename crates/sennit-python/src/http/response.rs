@@ -7,9 +7,10 @@ use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Answer, AnswerBody, AnswerHead};
 use sennit_wire::http1::{LocalProtocolError, check_field_value, push_field};
 
+use super::file_body;
 use crate::globals::globals;
 use crate::kit::{
-    Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise,
+    Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise, row,
 };
 
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
@@ -91,9 +92,59 @@ impl AsRef<[u8]> for BodyBytes {
     }
 }
 
+/// What stands behind the head.
+#[derive(Default)]
+enum Body {
+    #[default]
+    None,
+    Bytes(BodyBytes),
+    /// A `core.FileBody`.
+    File(Object),
+    /// An iterable or an async iterable of pieces.
+    Pieces(Object),
+    /// Another protocol: a factory of its `asyncio.Protocol`.
+    Protocol(Object),
+}
+
+impl Body {
+    /// A body out of what a user gives.
+    fn new(given: Object) -> Outcome<Self> {
+        if let Some(bytes) = BodyBytes::new(given.clone())? {
+            return Ok(Body::Bytes(bytes));
+        }
+        if file_body::piece_of(&given).is_some() {
+            return Ok(Body::File(given));
+        }
+        // SAFETY: a live object, whose type's slots may be read; GIL.
+        let is_iterable = unsafe {
+            let class = ffi::Py_TYPE(given.as_ptr());
+            let methods = (*class).tp_as_async;
+            (*class).tp_iter.is_some() || (!methods.is_null() && (*methods).am_aiter.is_some())
+        };
+        // A dict is iterable too, and never meant so.
+        // SAFETY: a live object; GIL.
+        if is_iterable && unsafe { ffi::PyDict_Check(given.as_ptr()) } == 0 {
+            return Ok(Body::Pieces(given));
+        }
+        // SAFETY: reading a static of the interpreter; GIL.
+        let class = unsafe { ffi::PyExc_TypeError };
+        let message = "body must be str, bytes, another buffer, an http.FileBody, an iterable or \
+                       async iterable of str or bytes, or None";
+        Err(raise(class, message))
+    }
+
+    fn object(&self) -> Option<&Object> {
+        match self {
+            Body::None => None,
+            Body::Bytes(bytes) => Some(bytes.object()),
+            Body::File(object) | Body::Pieces(object) | Body::Protocol(object) => Some(object),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Fields {
-    body: Option<BodyBytes>,
+    body: Body,
     status: u16,
     /// `None`: the body's own.
     content_type: Option<Box<[u8]>>,
@@ -109,15 +160,8 @@ pub struct Response {
 
 /// What a handler has returned, as an answer; an error is set if it is nothing that can be one.
 pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -> T) -> Outcome<T> {
-    let class = globals().http.response_type.as_ptr();
-    // SAFETY: a live object, whose type is looked at before its layout is used; GIL.
-    unsafe {
-        if ffi::Py_TYPE(value.as_ptr()).cast() == class
-            || ffi::PyObject_TypeCheck(value.as_ptr(), class.cast()) != 0
-        {
-            let fields = &(*value.as_ptr().cast::<Response>()).fields;
-            return Ok(body(answer(fields)));
-        }
+    if let Some(fields) = fields_of(value) {
+        return Ok(body(answer(fields)));
     }
     // SAFETY: a live object; GIL.
     let is_body = unsafe {
@@ -125,7 +169,7 @@ pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -
     };
     match BodyBytes::new(value.clone())? {
         Some(bytes) if is_body => {
-            let fields = Fields { body: Some(bytes), status: 200, ..Fields::default() };
+            let fields = Fields { body: Body::Bytes(bytes), status: 200, ..Fields::default() };
             Ok(body(answer(&fields)))
         }
         _ => {
@@ -144,20 +188,60 @@ pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -
 /// Above this, the body is handed over rather than copied; the driver copies what is smaller.
 const SHARE_FROM: usize = 16 * 1024;
 
-fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
-    let body = fields.body.as_ref();
-    let content_type = match (&fields.content_type, body) {
+fn head(fields: &Fields) -> AnswerHead<'_> {
+    let content_type = match (&fields.content_type, &fields.body) {
         (Some(given), _) => (!given.is_empty()).then_some(&**given),
-        (None, Some(body)) => Some(if body.is_text() { TEXT } else { BYTES }),
-        (None, None) => None,
+        (None, Body::None | Body::Protocol(_)) => None,
+        (None, Body::Bytes(body)) if body.is_text() => Some(TEXT),
+        (None, _) => Some(BYTES),
     };
-    Answer {
-        head: AnswerHead { status: fields.status, content_type, fields: &fields.lines },
-        body: match body {
-            Some(body) if body.length > SHARE_FROM => AnswerBody::Shared(body.clone()),
-            Some(body) => AnswerBody::Borrowed(body.as_ref()),
+    AnswerHead { status: fields.status, content_type, fields: &fields.lines }
+}
+
+fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
+    let body = match &fields.body {
+        Body::Bytes(body) if body.length > SHARE_FROM => AnswerBody::Shared(body.clone()),
+        Body::Bytes(body) => AnswerBody::Borrowed(body.as_ref()),
+        Body::File(file) => match file_body::piece_of(file) {
+            Some(piece) => AnswerBody::File(piece),
             None => AnswerBody::Borrowed(b""),
         },
+        Body::None | Body::Pieces(_) | Body::Protocol(_) => AnswerBody::Borrowed(b""),
+    };
+    Answer { head: head(fields), body }
+}
+
+/// Calls a function with the head of a response; `None` if the object is none.
+pub fn with_head<T>(value: &Object, body: impl FnOnce(AnswerHead<'_>) -> T) -> Option<T> {
+    fields_of(value).map(|fields| body(head(fields)))
+}
+
+/// The body of a response that comes in pieces.
+#[inline]
+pub fn pieces_of(value: &Object) -> Option<Object> {
+    match &fields_of(value)?.body {
+        Body::Pieces(pieces) => Some(pieces.clone()),
+        _ => None,
+    }
+}
+
+/// The factory of the protocol that a connection is to speak after a response.
+#[inline]
+pub fn protocol_of(value: &Object) -> Option<Object> {
+    match &fields_of(value)?.body {
+        Body::Protocol(factory) => Some(factory.clone()),
+        _ => None,
+    }
+}
+
+#[inline]
+fn fields_of(value: &Object) -> Option<&Fields> {
+    let class = globals().http.response_type.as_ptr();
+    // SAFETY: a live object, whose type is looked at before its layout is used; GIL.
+    unsafe {
+        let is_response = ffi::Py_TYPE(value.as_ptr()).cast() == class
+            || ffi::PyObject_TypeCheck(value.as_ptr(), class.cast()) != 0;
+        is_response.then(|| &(*value.as_ptr().cast::<Response>()).fields)
     }
 }
 
@@ -218,6 +302,15 @@ pub fn render_fields(headers: &Object) -> Outcome<Object> {
         push_field(&mut lines, name, value).map_err(|error| field_error(&error, "client"))
     })?;
     Object::bytes(&lines)
+}
+
+/// The lines of interim or trailer fields, each checked.
+pub fn field_lines(headers: &Object) -> Outcome<Vec<u8>> {
+    let mut lines = Vec::new();
+    each_pair(headers, |name, value| {
+        push_field(&mut lines, name, value).map_err(|error| field_error(&error, "server"))
+    })?;
+    Ok(lines)
 }
 
 /// Renders the fields of a mapping, or of an iterable of pairs.
@@ -283,14 +376,7 @@ fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
     };
     let mut fields = Fields { status: 200, ..Fields::default() };
     if let Some(body) = given(0, body) {
-        fields.body = match BodyBytes::new(body)? {
-            Some(bytes) => Some(bytes),
-            None => {
-                // SAFETY: reading a static of the interpreter; GIL.
-                let class = unsafe { ffi::PyExc_TypeError };
-                return Err(raise(class, "body must be str, bytes, another buffer, or None"));
-            }
-        };
+        fields.body = Body::new(body)?;
     }
     if let Some(code) = given(1, code) {
         let pointer = code.as_ptr();
@@ -376,24 +462,25 @@ fn make(class: *mut ffi::PyTypeObject, fields: Fields) -> Outcome<Object> {
 getter!(get_status, Response, |this| Object::integer(i64::from(this.fields.status)));
 
 getter!(get_body, Response, |this| match &this.fields.body {
-    Some(body) => Object::bytes(body.as_ref()),
-    None => Object::bytes(b""),
+    Body::None => Object::bytes(b""),
+    Body::Bytes(body) => Object::bytes(body.as_ref()),
+    Body::File(object) | Body::Pieces(object) | Body::Protocol(object) => Ok(object.clone()),
 });
 
-getter!(get_content_type, Response, |this| match answer(&this.fields).head.content_type {
+getter!(get_content_type, Response, |this| match head(&this.fields).content_type {
     Some(value) => Object::latin1(value),
     None => Ok(none()),
 });
 
 getter!(get_headers, Response, |this| {
-    let answer = answer(&this.fields);
+    let head = head(&this.fields);
     let mut block = Vec::new();
-    if let Some(value) = answer.head.content_type {
+    if let Some(value) = head.content_type {
         block.extend_from_slice(b"content-type: ");
         block.extend_from_slice(value);
         block.extend_from_slice(b"\r\n");
     }
-    block.extend_from_slice(answer.head.fields);
+    block.extend_from_slice(head.fields);
     super::request::headers_of(&block)
 });
 
@@ -404,8 +491,8 @@ unsafe extern "C" fn traverse(
 ) -> i32 {
     // SAFETY: the collector calls with a live response.
     unsafe {
-        if let Some(body) = &(*object.cast::<Response>()).fields.body {
-            let status = visit(body.object().as_ptr(), argument);
+        if let Some(body) = (*object.cast::<Response>()).fields.body.object() {
+            let status = visit(body.as_ptr(), argument);
             if status != 0 {
                 return status;
             }
@@ -431,6 +518,23 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
+/// `Response._upgrade(factory, status, headers)`: an answer behind which another protocol is spoken.
+unsafe extern "C" fn upgrade(
+    class: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: isize,
+) -> *mut ffi::PyObject {
+    guard(|| {
+        // SAFETY: the calling convention vouches for the arguments.
+        let args = unsafe { Args::new(arguments, count) };
+        args.expect("_upgrade", 3, 3)?;
+        let mut fields = Fields { status: args.integer(1)? as u16, ..Fields::default() };
+        render(&mut fields, &args.object(2))?;
+        fields.body = Body::Protocol(args.object(0));
+        make(class.cast(), fields)
+    })
+}
+
 /// `core.Response`.
 pub fn make_type() -> Outcome<Object> {
     let class = TypeSpec::new(c"sennit._native.core.Response", size_of::<Response>())
@@ -442,15 +546,18 @@ pub fn make_type() -> Outcome<Object> {
             ffi::Py_tp_doc,
             doc(c"Response(body=None, status=200, *, headers=None, content_type=None)\n--\n\n\
                 What a handler answers with.\n\n\
-                body: str (sent as UTF-8), bytes, or another buffer (copied).\n\
+                body: str (sent as UTF-8), bytes, another buffer (copied), an http.FileBody, or an iterable or \
+                async iterable of str or bytes, whose pieces are sent as they come.\n\
                 status: 200 to 599.\n\
                 headers: a mapping or pairs; content-length, date and connection are set by the server.\n\
                 content_type: text/plain; charset=utf-8 for str and application/octet-stream for bytes \
                 by default; '' for none."),
         )
+        .methods(vec![row!(class c"_upgrade", upgrade,
+            c"_upgrade(factory, status, headers): an answer behind which another protocol is spoken.")])
         .getters(&[
             (c"status", get_status, c"The status code."),
-            (c"body", get_body, c"The body as bytes."),
+            (c"body", get_body, c"The body as bytes; what was given where it is a file or comes in pieces."),
             (c"content_type", get_content_type, c"The content type, None if there is none."),
             (c"headers", get_headers, c"The header fields, without those that the server sets."),
         ])

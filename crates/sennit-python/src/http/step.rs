@@ -19,6 +19,7 @@ use sennit_driver::http1::server::Serial;
 
 use super::adapter::{Adapter, Exchange, steps_of};
 use super::application::PythonConnection;
+use super::writing;
 use crate::event_loop::LoopState;
 use crate::globals::globals;
 use crate::kit::{Object, Outcome, Raised, none, take_exception};
@@ -244,29 +245,24 @@ impl Stepper {
     #[inline]
     fn call(&self, adapter: &Object, request: &Object) -> Progress {
         let called = self.handler.call(&[request.as_ptr()]);
-        let (steps, result) = match called.and_then(|result| Ok((steps_of(&result)?, result))) {
-            Ok((Some(steps), result)) => (steps, result),
-            Ok((None, result)) => return Progress::Over(Stepped::Returned(result)),
+        let steps = match called.and_then(|result| Ok((steps_of(&result)?, result))) {
+            Ok((Some(steps), _)) => steps,
+            Ok((None, result)) => match writing::coroutine_for(&result, request) {
+                Ok(Some(steps)) => steps,
+                Ok(None) => return Progress::Over(Stepped::Returned(result)),
+                Err(Raised) => return Progress::Over(Stepped::Failed(take_exception())),
+            },
             Err(Raised) => return Progress::Over(Stepped::Failed(take_exception())),
         };
-        drop(result);
-        let before = Adapter::show(adapter, Some(steps.clone()));
-        let mut value = std::ptr::null_mut();
-        // SAFETY: something to step; the value is a new reference unless an error is set; GIL.
-        let progress = unsafe {
-            match crate::kit::iterator_send(steps.as_ptr(), ffi::Py_None(), &mut value) {
-                ffi::PySendResult::PYGEN_RETURN => {
-                    let value = Object::owned(value).unwrap_or_else(|Raised| none());
-                    Progress::Over(Stepped::Returned(value))
-                }
-                ffi::PySendResult::PYGEN_NEXT => {
-                    let value = Object::owned(value).unwrap_or_else(|Raised| none());
-                    Progress::Waits(steps, value)
-                }
-                ffi::PySendResult::PYGEN_ERROR => Progress::Over(Stepped::Failed(take_exception())),
-            }
-        };
-        drop(Adapter::show(adapter, before));
+        let progress = make_step(adapter, steps);
+        if let Progress::Over(Stepped::Returned(value)) = &progress {
+            // An answer in pieces is a coroutine of its own, in the same task.
+            return match writing::coroutine_for(value, request) {
+                Ok(None) => progress,
+                Ok(Some(steps)) => make_step(adapter, steps),
+                Err(Raised) => Progress::Over(Stepped::Failed(take_exception())),
+            };
+        }
         progress
     }
 
@@ -297,6 +293,29 @@ impl Stepper {
         };
         Ok(Stepped::Suspended(task))
     }
+}
+
+/// Steps a coroutine for the first time, as the one that the adapter shows.
+#[inline]
+fn make_step(adapter: &Object, steps: Object) -> Progress {
+    let before = Adapter::show(adapter, Some(steps.clone()));
+    let mut value = std::ptr::null_mut();
+    // SAFETY: something to step; the value is a new reference unless an error is set; GIL.
+    let progress = unsafe {
+        match crate::kit::iterator_send(steps.as_ptr(), ffi::Py_None(), &mut value) {
+            ffi::PySendResult::PYGEN_RETURN => {
+                let value = Object::owned(value).unwrap_or_else(|Raised| none());
+                Progress::Over(Stepped::Returned(value))
+            }
+            ffi::PySendResult::PYGEN_NEXT => {
+                let value = Object::owned(value).unwrap_or_else(|Raised| none());
+                Progress::Waits(steps, value)
+            }
+            ffi::PySendResult::PYGEN_ERROR => Progress::Over(Stepped::Failed(take_exception())),
+        }
+    };
+    drop(Adapter::show(adapter, before));
+    progress
 }
 
 enum Progress {

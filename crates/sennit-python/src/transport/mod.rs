@@ -13,11 +13,12 @@ mod protocol;
 use std::io;
 use std::mem::offset_of;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
+use sennit_engine::stream::Stream;
 use sennit_engine::transport::{Handshake, Protocol, Transport};
 
 pub use self::above::NativeTransport;
@@ -207,6 +208,27 @@ pub struct Beginning {
     pub waiter: Option<Object>,
 }
 
+/// Makes a transport over a connection that has spoken another protocol until now; `input` is what came for this one.
+pub fn adopt(
+    event_loop: *mut ffi::PyObject,
+    stream: Stream<SharedBytes>,
+    protocol: Object,
+    input: &[u8],
+) -> Outcome<Object> {
+    let beginning = Beginning { accepted: None, handshake: None, waiter: None };
+    let object = open_stream(event_loop, stream, protocol.clone(), beginning)?;
+    if !input.is_empty() {
+        let input = Object::bytes(input)?;
+        protocol.attribute(c"data_received")?.call(&[input.as_ptr()])?;
+    }
+    // SAFETY: the object has just been made with this layout.
+    let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
+    if let Some((engine, reactor)) = this.parts() {
+        engine.look_again(reactor);
+    }
+    Ok(object)
+}
+
 /// Makes a transport over a connected socket, tells its protocol, and starts to read.
 pub fn open(
     event_loop: *mut ffi::PyObject,
@@ -214,11 +236,20 @@ pub fn open(
     protocol: Object,
     beginning: Beginning,
 ) -> Outcome<Object> {
+    open_stream(event_loop, Stream::new(socket), protocol, beginning)
+}
+
+fn open_stream(
+    event_loop: *mut ffi::PyObject,
+    stream: Stream<SharedBytes>,
+    protocol: Object,
+    beginning: Beginning,
+) -> Outcome<Object> {
     let Beginning { accepted, handshake, waiter } = beginning;
     let kind = Kind::of(&protocol)?;
     // SAFETY: the caller's loop is live; GIL.
     if let Some(state) = unsafe { LoopObject::of(event_loop) } {
-        state.forget_watcher(socket.as_raw_fd());
+        state.forget_watcher(stream.descriptor());
     }
     let class = globals().transport_type.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: the type's allocator gives zeroed memory, in which `Fields` is written before
@@ -230,7 +261,7 @@ pub fn open(
         let host_side = PythonProtocol::new(object.clone(), kind);
         let (peer, server) = accepted.map_or((None, None), |(peer, server)| (peer, Some(server)));
         this.fields().write(Fields {
-            engine: Some(Transport::new(socket, host_side)),
+            engine: Some(Transport::over(stream, host_side)),
             event_loop: Some(Object::from_borrowed(event_loop)),
             protocol: Some(protocol),
             context: Some(context),

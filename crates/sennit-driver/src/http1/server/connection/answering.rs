@@ -24,6 +24,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         inner.phase == Phase::Handling && inner.exchange.serial == serial
     }
 
+    /// Whether nobody is there any more to hear the answer to a request, or the rest of it.
+    pub fn is_gone(&self, serial: Serial) -> bool {
+        let inner = self.inner.borrow();
+        inner.phase == Phase::Closed || inner.exchange.serial != serial
+    }
+
     fn awaits_body(&self, serial: Serial) -> bool {
         let inner = self.inner.borrow();
         inner.phase == Phase::Answering && inner.exchange.serial == serial

@@ -72,6 +72,11 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         }
     }
 
+    fn is_with_application(&self, serial: Serial) -> bool {
+        let inner = self.inner.borrow();
+        inner.phase.is_busy() && inner.exchange.serial == serial
+    }
+
     fn note_handshake_failure(&self) {
         let is_open = self.inner.borrow().stream.as_ref().is_none_or(Stream::is_open);
         if !is_open {
@@ -115,8 +120,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     }
 
     pub(super) fn process_input(self: &Rc<Self>, reactor: &Reactor<H>) {
-        let mut input = std::mem::take(&mut self.inner.borrow_mut().input);
-        if input.is_empty() {
+        let (mut input, is_busy) = {
+            let mut inner = self.inner.borrow_mut();
+            (std::mem::take(&mut inner.input), inner.phase.is_busy())
+        };
+        // The end of a body whose last byte was handed on needs no further byte to be seen.
+        if input.is_empty() && !is_busy {
             return;
         }
         let used = self.process(reactor, &input);
@@ -225,7 +234,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         self.server.count(|statistics| statistics.requests += 1);
         let pending = self.server.application().request(reactor, self, serial, head);
         match pending {
-            Some(pending) if self.awaits_answer(serial) => {
+            Some(pending) if self.is_with_application(serial) => {
                 let before = self.pending.replace(Some(pending));
                 drop(before);
             }
