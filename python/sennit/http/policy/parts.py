@@ -77,7 +77,7 @@ class PathContent(Content):
     def pieces(self) -> Iterator[bytes]:
         """The file in chunks, as long as it was when it was given."""
         with self._path.open("rb") as file:
-            yield from _read_exactly(file, self.length, str(self._path))
+            yield from _read_exactly(file, self.length, repr(str(self._path)))
 
 
 class FileContent(Content):

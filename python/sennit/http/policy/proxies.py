@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,6 +21,7 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _LONGEST_SOCKS_TEXT = 255
 """Bytes of a SOCKS user name or password: their length is one byte. Source: RFC 1929."""
 
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -40,6 +42,8 @@ class Proxy:
 
     def __init__(self, url: str) -> None:
         shown = repr(_without_userinfo(url))
+        if _BLANK.search(url):
+            raise ConfigError(f"proxy {shown} has a blank or control character")
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -120,7 +124,7 @@ class NoProxy:
             elif network is not None:
                 self._networks.append((network, port))
             else:
-                name = host.removeprefix("*").removeprefix(".").rstrip(".")
+                name = _name_of(host)
                 if name:
                     self._names.append((name, port))
 
@@ -232,6 +236,14 @@ def _split_port(entry: str) -> tuple[str, int | None]:
         return entry, None
     # A port that is none must not let the whole host through: -1 is no connection's port.
     return host, int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+
+
+def _name_of(entry: str) -> str:
+    """The name that hosts are compared with; empty if it is none."""
+    try:
+        return canonical_host(entry.removeprefix("*").removeprefix(".").rstrip("."))
+    except ConfigError:
+        return ""
 
 
 def _network_of(text: str) -> _Network | None:

@@ -176,7 +176,7 @@ def _resolve(base: str, location: str) -> SplitResult:
             raise RemoteProtocolError(
                 f"location {shown} has a user name in it", rule="RFC 9110 section 4.2.4"
             )
-        if "\\" in authority or " " in authority:
+        if "\\" in authority or "%" in authority:
             raise RemoteProtocolError(f"location {shown} has no host that can be", rule=_RULE)
         if _SCHEME.match(reference) and not authority:
             raise RemoteProtocolError(f"location {shown} names no host", rule=_RULE)
