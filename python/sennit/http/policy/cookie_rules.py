@@ -11,7 +11,7 @@ from sennit.http.policy.set_cookie import SameSite, SetCookie
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cookie", "accept", "domain_matches", "domains_of", "path_matches"]
+__all__ = ["Cookie", "accept", "domain_matches", "domains_of", "hides", "path_matches"]
 
 
 @dataclass(slots=True)
@@ -117,4 +117,16 @@ def path_matches(path: str, folder: str) -> bool:
     """
     return path == folder or (
         path.startswith(folder) and (folder.endswith("/") or path[len(folder)] == "/")
+    )
+
+
+def hides(cookie: Cookie, other: Cookie) -> bool:
+    """Whether a cookie would replace one of the same name, or be sent where that is.
+
+    Who sits on the way of a plain request must not be able to do so to what came over TLS.
+
+    Source: RFC 6265bis section 5.7, "leave secure cookies alone".
+    """
+    return path_matches(cookie.path, other.path) and (
+        domain_matches(other.domain, cookie.domain) or domain_matches(cookie.domain, other.domain)
     )

@@ -12,9 +12,10 @@ from sennit.http.policy.cookie_rules import (
     accept,
     domain_matches,
     domains_of,
+    hides,
     path_matches,
 )
-from sennit.http.policy.hosts import canonical_host
+from sennit.http.policy.hosts import canonical_host, is_address
 from sennit.http.policy.set_cookie import parse_set_cookie
 
 if TYPE_CHECKING:
@@ -127,11 +128,13 @@ class CookieJar:
         """
         host = canonical_host(url.hostname or "")
         is_secure = url.scheme in _SECURE_SCHEMES
+        # One look at the jar serves all lines: a jar may be large, and a response has many lines.
+        protected = {} if is_secure else self._secure_near(host)
         touched = set()
         for line in lines:
             said = parse_set_cookie(line, now, self._max_cookie_size)
             cookie = None if said is None else accept(said, host, url.path, now, is_secure)
-            if cookie is None or (not is_secure and self._hides_a_secure_one(cookie)):
+            if cookie is None or any(hides(cookie, one) for one in protected.get(cookie.name, ())):
                 continue
             if cookie.is_expired(now):
                 self._remove(cookie)
@@ -187,15 +190,17 @@ class CookieJar:
             if not group:
                 del self._domains[cookie.domain]
 
-    def _hides_a_secure_one(self, cookie: Cookie) -> bool:
-        # Who sits on the way of a plain request must not be able to replace, or to send before it,
-        # what came over TLS. RFC 6265bis section 5.7, "leave secure cookies alone".
-        return any(
-            other.is_secure and other.name == cookie.name and path_matches(cookie.path, other.path)
-            for domain, group in self._domains.items()
-            if domain_matches(domain, cookie.domain) or domain_matches(cookie.domain, domain)
-            for other in group.values()
-        )
+    def _secure_near(self, host: str) -> dict[str, list[Cookie]]:
+        """By name, the secure cookies that a cookie of a plain response could hide."""
+        # The widest domain that the response may set a cookie for; all that matter are below it.
+        widest = host if is_address(host) else ".".join(host.rsplit(".", 2)[-2:])
+        found: dict[str, list[Cookie]] = {}
+        for domain, group in self._domains.items():
+            if domain_matches(domain, widest):
+                for cookie in group.values():
+                    if cookie.is_secure:
+                        found.setdefault(cookie.name, []).append(cookie)
+        return found
 
     def _evict(self, domains: Iterable[str], now: float) -> None:
         """Hold the limits: what has expired goes first, then what was not used for longest."""
