@@ -22,6 +22,10 @@ __all__ = [
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 """The port of a URL that names none."""
 
+_LONGEST_NAME = 253
+"""Characters of a name of a host. Source: RFC 1035 section 2.3.4, less what its text does not show.
+"""
+
 _LONGEST = 2048
 """Characters of a URL that are shown in an error."""
 
@@ -54,10 +58,15 @@ def canonical_host(host: str) -> str:
     """
     if host.isascii():
         return host.lower()
+    if len(host) > _LONGEST_NAME:  # nobody has it, and to encode it takes long
+        raise ConfigError(
+            f"{host[:_LONGEST_NAME]!r}... is no name of a host: it has {len(host):,} characters, "
+            f"limit {_LONGEST_NAME}"
+        )
     try:
         return host.encode("idna").decode().lower()
     except UnicodeError as error:
-        raise ConfigError(f"{host[:_LONGEST]!r} is no name of a host: {error}") from error
+        raise ConfigError(f"{host!r} is no name of a host: {error}") from error
 
 
 def origin_of(parts: SplitResult) -> Origin:

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.errors import ConfigError
@@ -42,6 +42,7 @@ def test_basic_refuses_what_it_cannot_send(user: str, password: str) -> None:
     assert caught.value.__cause__ is None
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])))
 def test_basic_can_be_read_again(password: str) -> None:
     value = Basic("user", password).field()[1]

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.errors import ConfigError, LocalProtocolError
@@ -319,6 +319,7 @@ def test_a_limit_of_nothing_is_refused(name: str) -> None:
         CookieJar(**{name: 0})
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=60))
 def test_no_line_is_too_strange(line: str) -> None:
     jar = jar_after("https://www.example.com/a/b", line)

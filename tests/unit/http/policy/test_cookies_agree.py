@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.http.policy.cookies import CookieJar
@@ -57,6 +57,7 @@ class Answer:
         return self._message
 
 
+@settings(deadline=None)
 @given(st.lists(lines, max_size=12), urls)
 def test_both_jars_send_the_same(lines: list[Line], url: str) -> None:
     now = time.time()

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.errors import ConfigError, LocalProtocolError
@@ -62,6 +62,7 @@ def test_a_plain_form() -> None:
     assert urlencoded({"a": ["1", "2"], "b": "x y"}) == b"a=1&a=2&b=x+y"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text())))
 def test_a_plain_form_can_be_read(pairs: list[tuple[str, str]]) -> None:
     assert parse_qsl(urlencoded(pairs).decode("ascii"), keep_blank_values=True) == pairs
@@ -275,6 +276,7 @@ NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1)
 LINES = st.binary().map(lambda content: content.translate(None, b"\r\n"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, NAMES, LINES), min_size=1))
 def test_the_email_parser_reads_it(files: list[tuple[str, str, bytes]]) -> None:
     form = Multipart([(name, (file, content, "a/b")) for name, file, content in files])
@@ -291,6 +293,7 @@ def test_the_email_parser_reads_it(files: list[tuple[str, str, bytes]]) -> None:
     assert found == files
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.none() | st.text(), st.binary())))
 def test_any_content_comes_back(files: list[tuple[str, str | None, bytes]]) -> None:
     form = Multipart([(name, (file, content)) for name, file, content in files])
@@ -302,6 +305,7 @@ def binary(content: bytes) -> BinaryIO:
     return io.BytesIO(content)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300_000), st.integers(0, 1000))
 def test_pieces_are_small_and_make_the_whole(content: bytes, start: int) -> None:
     file = binary(content)

@@ -29,6 +29,8 @@ def test_one_name_for_one_host(host: str, canonical: str) -> None:
 def test_a_name_that_cannot_be_looked_up() -> None:
     with pytest.raises(ConfigError, match="is no name of a host"):
         canonical_host("\xe4" * 64 + ".example")
+    with pytest.raises(ConfigError, match="it has 9,000 characters, limit 253"):
+        canonical_host("\xe4" * 9000)
 
 
 @pytest.mark.parametrize(

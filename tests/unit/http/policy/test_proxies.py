@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.errors import ConfigError
@@ -225,6 +225,7 @@ def test_no_proxy_is_read_as_curl_does(
     assert f"127.0.0.1:{direct_port if is_direct else proxy_port}..." in run.stderr
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(0, 65535))
 def test_no_no_proxy_is_too_strange(text: str, port: int) -> None:
     rules = NoProxy(text)

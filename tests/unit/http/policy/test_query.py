@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.http.policy.query import Pairs, encode_pairs, with_params
@@ -46,6 +46,7 @@ def test_what_is_no_text_is_refused(pairs: object) -> None:
         encode_pairs(pairs)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_the_standard_library_reads_it(pairs: list[tuple[str, str]]) -> None:
     # Its own reader leaves out nothing if a blank value counts.
@@ -77,6 +78,7 @@ def test_a_url_with_params(url: str, params: Pairs | None, merged: str) -> None:
     assert with_params(url, params) == merged
 
 
+@settings(deadline=None)
 @given(PAIRS, PAIRS)
 def test_params_come_behind_the_query(
     old: list[tuple[str, str]], new: list[tuple[str, str]]

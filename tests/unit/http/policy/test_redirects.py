@@ -1,7 +1,7 @@
 """Redirects: the next request, what goes with it, and where it ends."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit.errors import ConfigError, LocalProtocolError, RemoteProtocolError
@@ -213,6 +213,7 @@ def test_no_redirect_at_all() -> None:
         Redirects(max_redirects=-1)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=40))
 def test_no_location_is_too_strange(location: str) -> None:
     try:

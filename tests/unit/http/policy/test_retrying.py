@@ -4,7 +4,7 @@ import asyncio
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sennit import errors
@@ -113,6 +113,7 @@ def test_chance_does_not_shorten_what_the_server_says() -> None:
     assert wait(Retry(backoff=1.0), retry_after="5", random=0.0) == 5.0
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 10_000),
     st.floats(0, 1e300),
