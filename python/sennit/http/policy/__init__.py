@@ -1,0 +1,1 @@
+"""What a client decides between two requests: cookies, redirects, retries, proxies, bodies."""
