@@ -57,17 +57,6 @@ unsafe extern "C" fn render_fields(
     guard(|| http::render_fields(&unsafe { Object::from_borrowed(headers) }))
 }
 
-unsafe extern "C" fn set_headers_factory(
-    _: *mut ffi::PyObject,
-    factory: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    guard(|| {
-        // SAFETY: CPython keeps the argument alive for the call; GIL.
-        http::set_headers_factory(unsafe { Object::from_borrowed(factory) });
-        Ok(none())
-    })
-}
-
 fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
     // SAFETY: a live module and a live value, which the module counts; GIL.
     match unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), value.as_ptr()) } {
@@ -89,6 +78,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
+        add(module, c"Headers", &globals.http.headers_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
         add(module, c"Stream", &globals.stream.stream_type)?;
@@ -108,8 +98,6 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
     ];
     methods.push(row!(one c"render_fields", render_fields,
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
-    methods.push(row!(one c"set_headers_factory", set_headers_factory,
-        c"Say what makes the headers of a message out of a list of pairs."));
     methods.extend(http::native::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![

@@ -6,6 +6,8 @@
 //! | [`application`] | a Python handler as the driver's application |
 //! | [`step`], [`adapter`] | a handler's first step, and its coroutine once it has suspended |
 //! | [`request`], [`response`] | `Request` and `Response` |
+//! | [`headers`], [`header_methods`] | `Headers`: a view of a message's field lines |
+//! | [`fields`], [`names`] | fields out of Python objects, names as Python objects |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
 //! | [`settings`] | settings out of dicts, counters into them |
@@ -14,6 +16,10 @@
 mod adapter;
 mod application;
 mod client;
+mod fields;
+mod header_methods;
+mod headers;
+mod names;
 pub mod native;
 mod ready;
 mod request;
@@ -23,8 +29,7 @@ mod settings;
 mod step;
 
 pub use application::errors;
-pub use request::set_headers_factory;
-pub use response::render_fields;
+pub use fields::render_fields;
 pub use settings::dict_of;
 
 use pyo3_ffi as ffi;
@@ -115,6 +120,8 @@ pub struct HttpTypes {
     pub response_type: Object,
     pub server_type: Object,
     pub client_type: Object,
+    pub headers_type: Object,
+    pub field_names: names::FieldNames,
 }
 
 impl HttpTypes {
@@ -127,6 +134,8 @@ impl HttpTypes {
             response_type: response::make_type()?,
             server_type: server::make_type()?,
             client_type: client::make_type()?,
+            headers_type: headers::make_type()?,
+            field_names: names::FieldNames::new()?,
         })
     }
 }

@@ -11,7 +11,7 @@ use sennit_driver::http1::server::{BodyFailure, BodyState, Serial};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
-use super::ready;
+use super::{headers, ready};
 use crate::globals::globals;
 use crate::kit::{
     Head, Object, Outcome, Raised, TypeSpec, doc, getter, no_arguments, none, row, take_exception,
@@ -42,7 +42,8 @@ struct Fields {
     serial: Serial,
     connection: Rc<PythonConnection>,
     body: Option<Object>,
-    headers: Option<Object>,
+    /// The view of the fields that is alive; it holds the request, not the other way round.
+    headers: *mut ffi::PyObject,
     waiters: Vec<Object>,
 }
 
@@ -68,7 +69,7 @@ pub fn make(
         serial,
         connection: connection.clone(),
         body: None,
-        headers: None,
+        headers: std::ptr::null_mut(),
         waiters: Vec::new(),
     };
     let class = globals().http.request_type.as_ptr().cast::<ffi::PyTypeObject>();
@@ -147,6 +148,27 @@ impl Request {
             return b"";
         };
         self.bytes().get(start..start + length).unwrap_or_default()
+    }
+
+    /// The field lines of the head, and the blank line that ends it.
+    #[inline]
+    pub fn field_lines(&self) -> &[u8] {
+        let bytes = self.bytes();
+        let before = self.read(|fields| fields.method as usize + 1 + fields.target as usize);
+        let rest = bytes.get(before.unwrap_or(0)..).unwrap_or_default();
+        match rest.iter().position(|byte| *byte == b'\n') {
+            Some(end) => &rest[end + 1..],
+            None => b"",
+        }
+    }
+
+    /// A view of the fields is gone.
+    pub fn forget_headers(&self, headers: *mut ffi::PyObject) {
+        self.read(|fields| {
+            if fields.headers == headers {
+                fields.headers = std::ptr::null_mut();
+            }
+        });
     }
 
     /// Path and query, without the scheme and authority of an absolute target.
@@ -252,43 +274,6 @@ fn decode(bytes: &[u8]) -> Outcome<Object> {
     Object::text(&String::from_utf8_lossy(&plain))
 }
 
-/// `http.Headers` of a block of field lines.
-pub fn headers_of(block: &[u8]) -> Outcome<Object> {
-    // SAFETY: a new list takes its own references; GIL.
-    unsafe {
-        let list = Object::owned(ffi::PyList_New(0))?;
-        for line in block.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-            let name = ascii(&line[..colon].to_ascii_lowercase())?;
-            let value = Object::latin1(line[colon + 1..].trim_ascii())?;
-            let pair = Object::owned(ffi::PyTuple_Pack(2, name.as_ptr(), value.as_ptr()))?;
-            if ffi::PyList_Append(list.as_ptr(), pair.as_ptr()) < 0 {
-                return Err(Raised);
-            }
-        }
-        match &*HEADERS.0.get() {
-            Some(factory) => factory.clone().call(&[list.as_ptr()]),
-            None => Ok(list),
-        }
-    }
-}
-
-struct Factory(UnsafeCell<Option<Object>>);
-
-// SAFETY: used under the GIL only.
-unsafe impl Sync for Factory {}
-
-/// What makes `http.Headers` out of a list of pairs; the Python half sets it when it is imported.
-static HEADERS: Factory = Factory(UnsafeCell::new(None));
-
-/// `set_headers_factory(factory)`.
-pub fn set_headers_factory(factory: Object) {
-    // SAFETY: GIL; the old one is dropped after the write.
-    let before = unsafe { (*HEADERS.0.get()).replace(factory) };
-    drop(before);
-}
-
 getter!(get_method, Request, |this| {
     let method = this.method();
     let known = &globals().methods;
@@ -317,16 +302,17 @@ getter!(get_client, Request, |this| {
 });
 
 getter!(get_headers, Request, |this| {
-    if let Some(headers) = this.read(|fields| fields.headers.clone()).flatten() {
-        return Ok(headers);
+    // SAFETY: a view that is known is alive; a live request; GIL.
+    unsafe {
+        match this.read(|fields| fields.headers).filter(|headers| !headers.is_null()) {
+            Some(headers) => Ok(Object::from_borrowed(headers)),
+            None => {
+                let headers = headers::of_request(Object::from_borrowed(this.head.get()))?;
+                this.read(|fields| fields.headers = headers.as_ptr());
+                Ok(headers)
+            }
+        }
     }
-    // Making the object runs Python, which may let other threads in.
-    this.keep_head();
-    let bytes = this.bytes();
-    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-    let headers = headers_of(&bytes[line_end..])?;
-    this.read(|fields| fields.headers = Some(headers.clone()));
-    Ok(headers)
 });
 
 no_arguments!(body, Request, |this| {
@@ -368,8 +354,7 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls with a live request.
     unsafe {
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
-            let owned = [fields.body.as_ref(), fields.headers.as_ref()];
-            for value in owned.into_iter().flatten().chain(&fields.waiters) {
+            for value in fields.body.iter().chain(&fields.waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
                     return status;
@@ -383,9 +368,9 @@ unsafe extern "C" fn traverse(
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     // SAFETY: what is taken out is dropped when the object is consistent again; GIL.
     let dropped = unsafe {
-        (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
-            (fields.body.take(), fields.headers.take(), std::mem::take(&mut fields.waiters))
-        })
+        (*(*object.cast::<Request>()).fields())
+            .as_mut()
+            .map(|fields| (fields.body.take(), std::mem::take(&mut fields.waiters)))
     };
     drop(dropped);
     0

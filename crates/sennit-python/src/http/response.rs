@@ -2,11 +2,13 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
+use std::ptr::NonNull;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Answer, AnswerBody};
-use sennit_wire::http1::{LocalProtocolError, check_field_value, push_field};
 
+use super::fields::{FieldBlock, render, with_bytes};
+use super::headers;
 use crate::globals::globals;
 use crate::kit::{
     Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise,
@@ -95,9 +97,9 @@ impl AsRef<[u8]> for BodyBytes {
 struct Fields {
     body: Option<BodyBytes>,
     status: u16,
-    /// `None`: the body's own.
-    content_type: Option<Box<[u8]>>,
-    lines: Vec<u8>,
+    block: FieldBlock,
+    /// The view of the fields that is alive; it holds the response, not the other way round.
+    headers: Option<NonNull<ffi::PyObject>>,
 }
 
 /// A response.
@@ -105,6 +107,48 @@ struct Fields {
 pub struct Response {
     head: Head,
     fields: Fields,
+}
+
+impl Response {
+    /// The response that an object is known to be.
+    pub fn of(object: &Object) -> &Response {
+        // SAFETY: the caller knows the type; the reference lives no longer than the object's.
+        unsafe { &*object.as_ptr().cast::<Response>() }
+    }
+
+    fn fields(&self) -> *mut Fields {
+        let this: *mut Response = self.head.get().cast();
+        // SAFETY: the object begins with its head; only short reads and writes are made through this.
+        unsafe { &raw mut (*this).fields }
+    }
+
+    /// Content type and lines, to be looked at before any Python runs.
+    pub fn all_fields(&self) -> (Option<&[u8]>, &[u8]) {
+        // SAFETY: a short read; GIL.
+        let answer = answer(unsafe { &*self.fields() });
+        (answer.content_type, answer.fields)
+    }
+
+    /// Changes the fields; no Python may run inside.
+    pub fn change<T>(&self, body: impl FnOnce(&mut FieldBlock) -> T) -> T {
+        // SAFETY: nothing else looks at the fields meanwhile; GIL.
+        body(unsafe { &mut (*self.fields()).block })
+    }
+
+    /// A view of the fields is gone.
+    pub fn forget_headers(&self, headers: *mut ffi::PyObject) {
+        // SAFETY: a short write; GIL.
+        unsafe {
+            let known = &mut (*self.fields()).headers;
+            known.take_if(|known| known.as_ptr() == headers);
+        }
+    }
+}
+
+fn set_content_type(block: &mut FieldBlock, given: &Object) -> Outcome<()> {
+    with_bytes(given.as_ptr(), |value| {
+        block.set_content_type(value).map_err(|refused| refused.raise("server"))
+    })
 }
 
 /// What a handler has returned, as an answer; an error is set if it is nothing that can be one.
@@ -146,7 +190,7 @@ const SHARE_FROM: usize = 16 * 1024;
 
 fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
     let body = fields.body.as_ref();
-    let content_type = match (&fields.content_type, body) {
+    let content_type = match (&fields.block.content_type, body) {
         (Some(given), _) => (!given.is_empty()).then_some(&**given),
         (None, Some(body)) => Some(if body.is_text() { TEXT } else { BYTES }),
         (None, None) => None,
@@ -154,27 +198,12 @@ fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
     Answer {
         status: fields.status,
         content_type,
-        fields: &fields.lines,
+        fields: &fields.block.lines,
         body: match body {
             Some(body) if body.length > SHARE_FROM => AnswerBody::Shared(body.clone()),
             Some(body) => AnswerBody::Borrowed(body.as_ref()),
             None => AnswerBody::Borrowed(b""),
         },
-    }
-}
-
-fn local_error(error: &LocalProtocolError) -> Raised {
-    super::application::raise_ours(c"LocalProtocolError", &error.to_string())
-}
-
-/// The error of a field; `who` sets those that are reserved.
-fn field_error(error: &LocalProtocolError, who: &str) -> Raised {
-    match error {
-        LocalProtocolError::ReservedField(field) => {
-            let message = format!("field {} is set by the {who}; leave it out", field.name());
-            super::application::raise_ours(c"LocalProtocolError", &message)
-        }
-        other => local_error(other),
     }
 }
 
@@ -186,85 +215,6 @@ fn status(args: Args<'_>) -> Outcome<u16> {
         return Err(raise(unsafe { ffi::PyExc_ValueError }, &message));
     }
     Ok(status as u16)
-}
-
-fn field_bytes(object: &Object) -> Outcome<Vec<u8>> {
-    // SAFETY: a live object; the bytes are copied out of a new object; GIL.
-    unsafe {
-        if ffi::PyBytes_Check(object.as_ptr()) != 0 {
-            let pointer = object.as_ptr();
-            return Ok(Args::new(&pointer, 1).bytes(0)?.to_vec());
-        }
-        if ffi::PyUnicode_Check(object.as_ptr()) == 0 {
-            let name = CStr::from_ptr((*ffi::Py_TYPE(object.as_ptr())).tp_name).to_string_lossy();
-            let message = format!("field names and values are str or bytes, not {name}");
-            return Err(raise(ffi::PyExc_TypeError, &message));
-        }
-        let latin = ffi::PyUnicode_AsLatin1String(object.as_ptr());
-        if latin.is_null() {
-            ffi::PyErr_Clear();
-            let text = Object::represent(object)?;
-            let message = format!("field has {text}; only characters up to U+00FF can be sent");
-            return Err(super::application::raise_ours(c"LocalProtocolError", &message));
-        }
-        let latin = Object::owned(latin)?;
-        let pointer = latin.as_ptr();
-        Ok(Args::new(&pointer, 1).bytes(0)?.to_vec())
-    }
-}
-
-/// `render_fields(headers) -> bytes`: the lines of a mapping or of pairs, each checked.
-pub fn render_fields(headers: &Object) -> Outcome<Object> {
-    let mut lines = Vec::new();
-    each_pair(headers, |name, value| {
-        push_field(&mut lines, name, value).map_err(|error| field_error(&error, "client"))
-    })?;
-    Object::bytes(&lines)
-}
-
-/// Renders the fields of a mapping, or of an iterable of pairs.
-fn render(fields: &mut Fields, headers: &Object) -> Outcome<()> {
-    each_pair(headers, |name, value| {
-        if name.eq_ignore_ascii_case(b"content-type") {
-            check_field_value(value).map_err(|error| local_error(&error))?;
-            fields.content_type = Some(value.into());
-            return Ok(());
-        }
-        if name.eq_ignore_ascii_case(b"host") {
-            let message = "field host belongs to requests; a response has none";
-            return Err(super::application::raise_ours(c"LocalProtocolError", message));
-        }
-        push_field(&mut fields.lines, name, value).map_err(|error| field_error(&error, "server"))
-    })
-}
-
-fn each_pair(headers: &Object, mut take: impl FnMut(&[u8], &[u8]) -> Outcome<()>) -> Outcome<()> {
-    let items = match headers.attribute(c"items") {
-        Ok(items) => items.call(&[])?,
-        Err(Raised) => {
-            // SAFETY: GIL.
-            unsafe { ffi::PyErr_Clear() };
-            headers.clone()
-        }
-    };
-    // SAFETY: the iterator and its items are owned while they are used; GIL.
-    unsafe {
-        let iterator = Object::owned(ffi::PyObject_GetIter(items.as_ptr()))?;
-        loop {
-            let item = ffi::PyIter_Next(iterator.as_ptr());
-            if item.is_null() {
-                return if ffi::PyErr_Occurred().is_null() { Ok(()) } else { Err(Raised) };
-            }
-            let pair = Object::owned(ffi::PySequence_Tuple(Object::owned(item)?.as_ptr()))?;
-            let items = crate::kit::borrowed_slice(pair.as_ptr());
-            let [name, value] = items else {
-                return Err(raise(ffi::PyExc_ValueError, "headers are pairs of name and value"));
-            };
-            let name = field_bytes(&Object::from_borrowed(*name))?;
-            let value = field_bytes(&Object::from_borrowed(*value))?;
-            take(&name, &value)?;
-        }
-    }
 }
 
 fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
@@ -300,12 +250,10 @@ fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
         fields.status = status(unsafe { Args::new(&pointer, 1) })?;
     }
     if let Some(headers) = given(usize::MAX, headers) {
-        render(&mut fields, &headers)?;
+        fields.block = render(&headers)?;
     }
     if let Some(content_type) = given(usize::MAX, content_type) {
-        let value = field_bytes(&content_type)?;
-        check_field_value(&value).map_err(|error| local_error(&error))?;
-        fields.content_type = Some(value.into());
+        set_content_type(&mut fields.block, &content_type)?;
     }
     Ok(fields)
 }
@@ -388,15 +336,17 @@ getter!(get_content_type, Response, |this| match answer(&this.fields).content_ty
 });
 
 getter!(get_headers, Response, |this| {
-    let answer = answer(&this.fields);
-    let mut block = Vec::new();
-    if let Some(value) = answer.content_type {
-        block.extend_from_slice(b"content-type: ");
-        block.extend_from_slice(value);
-        block.extend_from_slice(b"\r\n");
+    // SAFETY: a view that is known is alive; a live response; GIL.
+    unsafe {
+        match (*this.fields()).headers {
+            Some(headers) => Ok(Object::from_borrowed(headers.as_ptr())),
+            None => {
+                let headers = headers::of_response(Object::from_borrowed(this.head.get()))?;
+                (*this.fields()).headers = NonNull::new(headers.as_ptr());
+                Ok(headers)
+            }
+        }
     }
-    block.extend_from_slice(answer.fields);
-    super::request::headers_of(&block)
 });
 
 unsafe extern "C" fn traverse(
