@@ -8,6 +8,7 @@
 //! of its lines ([`Headers::snapshot`]).
 
 use std::cell::UnsafeCell;
+use std::ffi::CStr;
 
 use pyo3_ffi as ffi;
 use sennit_wire::http1::FieldLines;
@@ -67,14 +68,32 @@ impl<'a> View<'a> {
         let mut values = self.values(name);
         let Some(first) = values.next() else { return Ok(None) };
         let Some(second) = values.next() else { return Object::latin1(first).map(Some) };
-        // RFC 9113 section 8.2.3: cookies are joined as one field would have them.
-        let between: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
+        let between = between(name).to_bytes();
         let mut all = [first, second].join(between);
         for value in values {
             all.extend_from_slice(between);
             all.extend_from_slice(value);
         }
         Object::latin1(&all).map(Some)
+    }
+}
+
+/// What stands between the values of a name. RFC 9113 section 8.2.3: cookies are joined as one field has them.
+fn between(name: &[u8]) -> &'static CStr {
+    if name.eq_ignore_ascii_case(b"cookie") { c"; " } else { c", " }
+}
+
+/// # Safety
+/// Both are live strings; GIL.
+unsafe fn join(
+    first: *mut ffi::PyObject,
+    name: &[u8],
+    second: *mut ffi::PyObject,
+) -> Outcome<Object> {
+    // SAFETY: the format takes two strings, and a text that ends in zero between them; GIL.
+    unsafe {
+        let format = c"%U%s%U".as_ptr();
+        Object::owned(ffi::PyUnicode_FromFormat(format, first, between(name).as_ptr(), second))
     }
 }
 
@@ -87,23 +106,20 @@ impl Block {
         FieldLines::new(&self.0)
     }
 
-    fn view(&self) -> View<'_> {
-        View { content_type: None, lines: &self.0 }
-    }
-
     /// A dict of the names in lower case, in order, each with its values joined.
     pub fn dict(&self) -> Outcome<Object> {
         // SAFETY: a new dict takes its own references; GIL.
         unsafe {
             let dict = Object::owned(ffi::PyDict_New())?;
-            for (name, _) in self.iter() {
+            for (name, value) in self.iter() {
                 let key = globals().http.field_names.lower(name)?;
-                match ffi::PyDict_Contains(dict.as_ptr(), key.as_ptr()) {
-                    0 => {}
-                    1 => continue,
-                    _ => return Err(Raised),
+                let mut value = Object::latin1(value)?;
+                let before = ffi::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr());
+                if !before.is_null() {
+                    value = join(before, name, value.as_ptr())?;
+                } else if !ffi::PyErr_Occurred().is_null() {
+                    return Err(Raised);
                 }
-                let Some(value) = self.view().joined(name)? else { continue };
                 if ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) < 0 {
                     return Err(Raised);
                 }
@@ -449,7 +465,7 @@ pub fn make_type() -> Outcome<Object> {
         .build()
 }
 
-const DOC: &std::ffi::CStr = c"Headers(fields=(), /)\n--\n\n\
+const DOC: &CStr = c"Headers(fields=(), /)\n--\n\n\
     The header fields of a message, in the order of arrival: a mapping without regard to case.\n\n\
     `headers[\"name\"]` gives the value of a field, several of one name joined by a comma and a space (cookie:\n\
     by a semicolon and a space); `get_all` gives them apart, `items` gives every line. Names are shown in lower\n\

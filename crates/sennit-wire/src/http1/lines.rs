@@ -25,8 +25,14 @@ impl<'a> FieldLines<'a> {
     /// The next value of a name, in any case of letters; lines of other names before it are passed by.
     #[inline]
     pub fn next_of(&mut self, name: &[u8]) -> Option<&'a [u8]> {
-        while let Some(line) = self.next_line() {
-            if let Some(value) = value_of(line, name) {
+        while !self.rest.is_empty() {
+            let from = self.rest;
+            let end = memchr(b'\n', from).map_or(from.len(), |feed| feed + 1);
+            self.rest = from.get(end..).unwrap_or_default();
+            // One byte dismisses most lines. It may be a later line's: then the line is looked at and dismissed.
+            if from.get(name.len()) == Some(&b':')
+                && let Some(value) = from.get(..end).and_then(|line| value_of(line, name))
+            {
                 return Some(value);
             }
         }
