@@ -57,6 +57,17 @@ unsafe extern "C" fn render_fields(
     guard(|| http::render_fields(&unsafe { Object::from_borrowed(headers) }))
 }
 
+unsafe extern "C" fn set_message_helpers(
+    _: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: isize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's fast-call convention vouches for the arguments.
+    let (args, keywords) = unsafe { kit::Keywords::split(arguments, count, names) };
+    guard(|| http::set_message_helpers(args, keywords))
+}
+
 fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
     // SAFETY: a live module and a live value, which the module counts; GIL.
     match unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), value.as_ptr()) } {
@@ -98,6 +109,8 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
     ];
     methods.push(row!(one c"render_fields", render_fields,
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
+    methods.push(row!(keywords c"set_message_helpers", set_message_helpers,
+        c"Say which functions help messages: loads, dumps, text, later, cookies, set_cookie, delete_cookie, form."));
     methods.extend(http::native::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![

@@ -2,7 +2,7 @@
 
 from sennit.http.client import Client, ClientResponse
 from sennit.http.headers import Headers
-from sennit.http.message import Request, Response
+from sennit.http.message import Request, Response, use_json
 from sennit.http.server import Handler, Server, listen, serve
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "Server",
     "listen",
     "serve",
+    "use_json",
 ]

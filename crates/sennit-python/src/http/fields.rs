@@ -1,5 +1,6 @@
 //! Header fields out of Python objects: names and values as bytes, and what may not be sent.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 
 use pyo3_ffi as ffi;
@@ -42,7 +43,7 @@ impl Refused {
 #[derive(Default)]
 pub struct FieldBlock {
     /// `None`: the body's own. Empty: none at all.
-    pub content_type: Option<Box<[u8]>>,
+    pub content_type: Option<Cow<'static, [u8]>>,
     pub lines: Vec<u8>,
 }
 
@@ -60,7 +61,7 @@ impl FieldBlock {
     /// Sets the content type; an empty one is none.
     pub fn set_content_type(&mut self, value: &[u8]) -> Result<(), Refused> {
         check_field_value(value)?;
-        self.content_type = Some(value.trim_ascii().into());
+        self.content_type = Some(Cow::Owned(value.trim_ascii().to_vec()));
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The methods of `Headers`: what a mapping has, and the writing to those of a response.
 
+use std::borrow::Cow;
+
 use pyo3_ffi as ffi;
 use sennit_wire::http1::{FieldLines, remove_field};
 
@@ -72,7 +74,7 @@ pub fn dict_of(other: &Object) -> Outcome<Option<Object>> {
     }
 }
 
-/// Changes the fields of the response; the error is raised when nothing is borrowed any more.
+/// Changes the fields of a response; the error is raised when nothing is borrowed any more.
 fn change<T>(
     this: &Headers,
     body: impl FnOnce(&mut FieldBlock) -> Result<T, Refused>,
@@ -114,7 +116,7 @@ fn remove(this: &Headers, name: *mut ffi::PyObject) -> Outcome<bool> {
     with_bytes(name, |name| {
         Response::of(&response).change(|block| {
             if is_content_type(name) {
-                block.content_type = Some(Box::default());
+                block.content_type = Some(Cow::Borrowed(b""));
             } else {
                 remove_field(&mut block.lines, name);
             }

@@ -5,7 +5,9 @@
 //! | [`server`] | `core.HttpServer`: a driver's server as an object |
 //! | [`application`] | a Python handler as the driver's application |
 //! | [`step`], [`adapter`] | a handler's first step, and its coroutine once it has suspended |
-//! | [`request`], [`response`] | `Request` and `Response` |
+//! | [`request`], [`request_values`] | `Request`, and what its body and cookies say |
+//! | [`response`], [`response_methods`] | `Response`, and its making and changing |
+//! | [`helpers`] | what Python helps messages with: cookies, charsets, JSON, forms |
 //! | [`headers`], [`header_methods`] | `Headers`: a view of a message's field lines |
 //! | [`fields`], [`names`] | fields out of Python objects, names as Python objects |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
@@ -19,17 +21,21 @@ mod client;
 mod fields;
 mod header_methods;
 mod headers;
+mod helpers;
 mod names;
 pub mod native;
 mod ready;
 mod request;
+mod request_values;
 mod response;
+mod response_methods;
 mod server;
 mod settings;
 mod step;
 
 pub use application::errors;
 pub use fields::render_fields;
+pub use helpers::set_message_helpers;
 pub use settings::dict_of;
 
 use pyo3_ffi as ffi;

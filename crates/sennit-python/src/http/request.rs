@@ -11,7 +11,7 @@ use sennit_driver::http1::server::{BodyFailure, BodyState, Serial};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
-use super::{headers, ready};
+use super::{headers, ready, request_values};
 use crate::globals::globals;
 use crate::kit::{
     Head, Object, Outcome, Raised, TypeSpec, doc, getter, no_arguments, none, row, take_exception,
@@ -42,6 +42,7 @@ struct Fields {
     serial: Serial,
     connection: Rc<PythonConnection>,
     body: Option<Object>,
+    cookies: Option<Object>,
     /// The view of the fields that is alive; it holds the request, not the other way round.
     headers: *mut ffi::PyObject,
     waiters: Vec<Object>,
@@ -69,6 +70,7 @@ pub fn make(
         serial,
         connection: connection.clone(),
         body: None,
+        cookies: None,
         headers: std::ptr::null_mut(),
         waiters: Vec::new(),
     };
@@ -224,6 +226,50 @@ impl Request {
         Ok(())
     }
 
+    /// The whole body, to be awaited.
+    pub fn body(&self) -> Outcome<Object> {
+        if let Some(body) = self.read(|fields| fields.body.clone()).flatten() {
+            return ready::make(body);
+        }
+        let Some((connection, serial)) =
+            self.read(|fields| (fields.connection.clone(), fields.serial))
+        else {
+            return Err(application::body_error(BodyFailure::Lost));
+        };
+        let Some(held) = connection.server().application().held() else {
+            return Err(application::body_error(BodyFailure::Lost));
+        };
+        match connection.ask_for_body(held.state()?.reactor(), serial) {
+            BodyState::Waiting | BodyState::Asked => {
+                let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
+                self.read(|fields| fields.waiters.push(future.clone()));
+                Ok(future)
+            }
+            BodyState::Complete | BodyState::Failed(_) => ready::make(self.take_body()?),
+        }
+    }
+
+    /// The body, if it was asked for and is there.
+    pub fn body_now(&self) -> Option<Object> {
+        self.read(|fields| fields.body.clone()).flatten()
+    }
+
+    /// The cookies that were read already.
+    pub fn cookies(&self) -> Option<Object> {
+        self.read(|fields| fields.cookies.clone()).flatten()
+    }
+
+    /// Keeps the cookies.
+    pub fn keep_cookies(&self, cookies: Object) {
+        let before = self.read(|fields| fields.cookies.replace(cookies));
+        drop(before);
+    }
+
+    /// The object itself.
+    pub fn pointer(&self) -> *mut ffi::PyObject {
+        self.head.get()
+    }
+
     /// The body that is complete; an error is set for one that never will be.
     fn take_body(&self) -> Outcome<Object> {
         if let Some(body) = self.read(|fields| fields.body.clone()).flatten() {
@@ -315,26 +361,11 @@ getter!(get_headers, Request, |this| {
     }
 });
 
-no_arguments!(body, Request, |this| {
-    if let Some(body) = this.read(|fields| fields.body.clone()).flatten() {
-        return ready::make(body);
-    }
-    let Some((connection, serial)) = this.read(|fields| (fields.connection.clone(), fields.serial))
-    else {
-        return Err(application::body_error(BodyFailure::Lost));
-    };
-    let Some(held) = connection.server().application().held() else {
-        return Err(application::body_error(BodyFailure::Lost));
-    };
-    match connection.ask_for_body(held.state()?.reactor(), serial) {
-        BodyState::Waiting | BodyState::Asked => {
-            let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
-            this.read(|fields| fields.waiters.push(future.clone()));
-            Ok(future)
-        }
-        BodyState::Complete | BodyState::Failed(_) => ready::make(this.take_body()?),
-    }
-});
+getter!(get_cookies, Request, |this| request_values::cookies(this));
+no_arguments!(body, Request, |this| this.body());
+no_arguments!(text, Request, |this| request_values::text(this));
+no_arguments!(json, Request, |this| request_values::json(this));
+no_arguments!(form, Request, |this| request_values::form(this));
 
 unsafe extern "C" fn represent(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     crate::kit::guard(|| {
@@ -354,7 +385,7 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls with a live request.
     unsafe {
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
-            for value in fields.body.iter().chain(&fields.waiters) {
+            for value in fields.body.iter().chain(&fields.cookies).chain(&fields.waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
                     return status;
@@ -368,9 +399,9 @@ unsafe extern "C" fn traverse(
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     // SAFETY: what is taken out is dropped when the object is consistent again; GIL.
     let dropped = unsafe {
-        (*(*object.cast::<Request>()).fields())
-            .as_mut()
-            .map(|fields| (fields.body.take(), std::mem::take(&mut fields.waiters)))
+        (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
+            (fields.body.take(), fields.cookies.take(), std::mem::take(&mut fields.waiters))
+        })
     };
     drop(dropped);
     0
@@ -411,11 +442,18 @@ pub fn make_type() -> Outcome<Object> {
             (c"http_version", get_http_version, c"1.0 or 1.1."),
             (c"client", get_client, c"The peer's address, None where it has no IP."),
             (c"headers", get_headers, c"The header fields."),
+            (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
         ])
-        .methods(vec![row!(
-            noargs c"body",
-            body,
-            c"body($self)\n--\n\nThe whole body as bytes; to be awaited."
-        )])
+        .methods(vec![
+            row!(noargs c"body", body,
+                c"body($self)\n--\n\nThe whole body as bytes; to be awaited."),
+            row!(noargs c"text", text,
+                c"text($self)\n--\n\nThe body as text, in the charset of its content type; to be awaited.\n\n\
+                  It is UTF-8 by default, and where the charset is not known. Bytes that do not fit are replaced."),
+            row!(noargs c"json", json,
+                c"json($self)\n--\n\nThe body as JSON; to be awaited.\n\n\
+                  Raises RemoteProtocolError if it is no JSON: a handler that lets it pass answers 400."),
+            row!(noargs c"form", form, c"form($self)\n--\n\nThe fields of a form; to be awaited."),
+        ])
         .build()
 }

@@ -1,5 +1,6 @@
 //! `Response`: what a handler answers with, checked and half rendered when it is made.
 
+use std::borrow::Cow;
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
@@ -8,13 +9,17 @@ use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Answer, AnswerBody};
 
 use super::fields::{FieldBlock, render, with_bytes};
-use super::headers;
+use super::helpers::Helper;
+use super::{headers, response_methods};
 use crate::globals::globals;
 use crate::kit::{
     Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise,
+    unless_none,
 };
 
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
+/// RFC 8259 section 11: it has no charset parameter.
+pub const JSON: &[u8] = b"application/json";
 const BYTES: &[u8] = b"application/octet-stream";
 
 /// Dead responses kept for reuse.
@@ -125,14 +130,20 @@ impl Response {
     /// Content type and lines, to be looked at before any Python runs.
     pub fn all_fields(&self) -> (Option<&[u8]>, &[u8]) {
         // SAFETY: a short read; GIL.
-        let answer = answer(unsafe { &*self.fields() });
-        (answer.content_type, answer.fields)
+        let fields = unsafe { &*self.fields() };
+        (content_type(fields), &fields.block.lines)
     }
 
     /// Changes the fields; no Python may run inside.
     pub fn change<T>(&self, body: impl FnOnce(&mut FieldBlock) -> T) -> T {
         // SAFETY: nothing else looks at the fields meanwhile; GIL.
         body(unsafe { &mut (*self.fields()).block })
+    }
+
+    /// Changes the status.
+    pub fn set_status(&self, status: u16) {
+        // SAFETY: a short write; GIL.
+        unsafe { (*self.fields()).status = status };
     }
 
     /// A view of the fields is gone.
@@ -145,6 +156,7 @@ impl Response {
     }
 }
 
+/// Sets the content type, which may not end its line.
 fn set_content_type(block: &mut FieldBlock, given: &Object) -> Outcome<()> {
     with_bytes(given.as_ptr(), |value| {
         block.set_content_type(value).map_err(|refused| refused.raise("server"))
@@ -164,24 +176,50 @@ pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -
         }
     }
     // SAFETY: a live object; GIL.
-    let is_body = unsafe {
-        ffi::PyUnicode_Check(value.as_ptr()) != 0 || ffi::PyBytes_Check(value.as_ptr()) != 0
+    let (is_body, is_json) = unsafe {
+        let pointer = value.as_ptr();
+        (
+            ffi::PyUnicode_Check(pointer) != 0 || ffi::PyBytes_Check(pointer) != 0,
+            ffi::PyDict_Check(pointer) != 0 || ffi::PyList_Check(pointer) != 0,
+        )
     };
-    match BodyBytes::new(value.clone())? {
-        Some(bytes) if is_body => {
-            let fields = Fields { body: Some(bytes), status: 200, ..Fields::default() };
-            Ok(body(answer(&fields)))
-        }
-        _ => {
-            // SAFETY: a live object's type has a name; GIL.
-            let name = unsafe { CStr::from_ptr((*ffi::Py_TYPE(value.as_ptr())).tp_name) };
-            let message = format!(
-                "the handler returned {}; return an http.Response, str or bytes",
-                name.to_string_lossy()
-            );
+    let mut fields = Fields { status: 200, ..Fields::default() };
+    if is_body {
+        fields.body = BodyBytes::new(value.clone())?;
+    } else if is_json {
+        fields.body = Some(json_bytes(value)?);
+        fields.block.content_type = Some(Cow::Borrowed(JSON));
+    } else {
+        // SAFETY: a live object's type has a name; GIL.
+        let name = unsafe { CStr::from_ptr((*ffi::Py_TYPE(value.as_ptr())).tp_name) };
+        let message = format!(
+            "the handler returned {}; return an http.Response, str, bytes, dict or list",
+            name.to_string_lossy()
+        );
+        // SAFETY: reading a static of the interpreter; GIL.
+        return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
+    }
+    Ok(body(answer(&fields)))
+}
+
+/// A value as JSON.
+pub fn json_bytes(value: &Object) -> Outcome<BodyBytes> {
+    match BodyBytes::new(Helper::Dumps.get()?.call(&[value.as_ptr()])?)? {
+        Some(bytes) => Ok(bytes),
+        None => {
+            let message = "what writes JSON (http.use_json) must return str or bytes";
             // SAFETY: reading a static of the interpreter; GIL.
-            Err(raise(unsafe { ffi::PyExc_TypeError }, &message))
+            Err(raise(unsafe { ffi::PyExc_TypeError }, message))
         }
+    }
+}
+
+/// The content type that is sent: the one that was given, else the body's own.
+fn content_type(fields: &Fields) -> Option<&[u8]> {
+    match (&fields.block.content_type, &fields.body) {
+        (Some(given), _) => (!given.is_empty()).then_some(given),
+        (None, Some(body)) => Some(if body.is_text() { TEXT } else { BYTES }),
+        (None, None) => None,
     }
 }
 
@@ -190,14 +228,9 @@ const SHARE_FROM: usize = 16 * 1024;
 
 fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
     let body = fields.body.as_ref();
-    let content_type = match (&fields.block.content_type, body) {
-        (Some(given), _) => (!given.is_empty()).then_some(&**given),
-        (None, Some(body)) => Some(if body.is_text() { TEXT } else { BYTES }),
-        (None, None) => None,
-    };
     Answer {
         status: fields.status,
-        content_type,
+        content_type: content_type(fields),
         fields: &fields.block.lines,
         body: match body {
             Some(body) if body.length > SHARE_FROM => AnswerBody::Shared(body.clone()),
@@ -207,8 +240,11 @@ fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
     }
 }
 
-fn status(args: Args<'_>) -> Outcome<u16> {
-    let status = args.integer(0)?;
+/// A status of a final response.
+pub fn status(given: &Object) -> Outcome<u16> {
+    let pointer = given.as_ptr();
+    // SAFETY: the value is held by the caller; GIL.
+    let status = unsafe { Args::new(&pointer, 1) }.integer(0)?;
     if !(200..=599).contains(&status) {
         let message = format!("status is {status}, a final response has 200 to 599");
         // SAFETY: reading a static of the interpreter; GIL.
@@ -218,23 +254,11 @@ fn status(args: Args<'_>) -> Outcome<u16> {
 }
 
 fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
-    args.expect("Response", 0, 2)?;
     let names = [c"body", c"status", c"headers", c"content_type"];
-    let [body, code, headers, content_type] = keywords.named("Response", &names)?;
-    for (position, (name, keyword)) in [("body", body), ("status", code)].iter().enumerate() {
-        if args.0.len() > position && keyword.is_some() {
-            let message = format!("Response() got multiple values for argument '{name}'");
-            // SAFETY: reading a static of the interpreter; GIL.
-            return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
-        }
-    }
-    // SAFETY: every value lives as long as the call; GIL.
-    let own = |value: *mut ffi::PyObject| unsafe { Object::from_borrowed(value) };
-    let given = |index: usize, keyword: Option<*mut ffi::PyObject>| {
-        args.0.get(index).copied().or(keyword).map(own).filter(|value| !value.is_none())
-    };
+    let given = keywords.bind("Response", args, 2, &names)?.map(unless_none);
+    let [body, code, headers, content_type] = given;
     let mut fields = Fields { status: 200, ..Fields::default() };
-    if let Some(body) = given(0, body) {
+    if let Some(body) = body {
         fields.body = match BodyBytes::new(body)? {
             Some(bytes) => Some(bytes),
             None => {
@@ -244,18 +268,28 @@ fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
             }
         };
     }
-    if let Some(code) = given(1, code) {
-        let pointer = code.as_ptr();
-        // SAFETY: the value is owned here; GIL.
-        fields.status = status(unsafe { Args::new(&pointer, 1) })?;
+    if let Some(code) = code {
+        fields.status = status(&code)?;
     }
-    if let Some(headers) = given(usize::MAX, headers) {
+    if let Some(headers) = headers {
         fields.block = render(&headers)?;
     }
-    if let Some(content_type) = given(usize::MAX, content_type) {
+    if let Some(content_type) = content_type {
         set_content_type(&mut fields.block, &content_type)?;
     }
     Ok(fields)
+}
+
+/// A response with a body of its own making; its content type stands unless the headers have one.
+pub fn make_with(
+    class: *mut ffi::PyTypeObject,
+    body: Option<BodyBytes>,
+    status: u16,
+    mut block: FieldBlock,
+    content_type: &'static [u8],
+) -> Outcome<Object> {
+    block.content_type.get_or_insert(Cow::Borrowed(content_type));
+    make(class, Fields { body, status, block, headers: None })
 }
 
 unsafe extern "C" fn vectorcall(
@@ -330,7 +364,7 @@ getter!(get_body, Response, |this| match &this.fields.body {
     None => Object::bytes(b""),
 });
 
-getter!(get_content_type, Response, |this| match answer(&this.fields).content_type {
+getter!(get_content_type, Response, |this| match content_type(&this.fields) {
     Some(value) => Object::latin1(value),
     None => Ok(none()),
 });
@@ -400,12 +434,15 @@ pub fn make_type() -> Outcome<Object> {
                 content_type: text/plain; charset=utf-8 for str and application/octet-stream for bytes \
                 by default; '' for none."),
         )
-        .getters(&[
-            (c"status", get_status, c"The status code."),
-            (c"body", get_body, c"The body as bytes."),
-            (c"content_type", get_content_type, c"The content type, None if there is none."),
-            (c"headers", get_headers, c"The header fields, without those that the server sets."),
+        .attributes(&[
+            (c"status", get_status, Some(response_methods::set_status), c"The status code, 200 to 599."),
+            (c"body", get_body, None, c"The body as bytes."),
+            (c"content_type", get_content_type, Some(response_methods::set_content_type),
+                c"The content type, None if there is none; setting None gives it the body's own, '' none."),
+            (c"headers", get_headers, None,
+                c"The header fields, without those that the server sets; they can be changed."),
         ])
+        .methods(response_methods::table())
         .build()?;
     // SAFETY: the type is new; an exact call does not go through tuple and dict; GIL.
     unsafe {

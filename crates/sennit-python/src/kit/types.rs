@@ -272,7 +272,7 @@ macro_rules! row {
             $doc,
         )
     };
-    (keywords $name:literal, $function:ident, $doc:literal) => {
+    (keywords $name:literal, $function:ident, $doc:expr) => {
         $crate::kit::method(
             $name,
             pyo3_ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: $function },
