@@ -113,8 +113,7 @@ pub struct Transport<H: Host, P: Protocol<H>> {
 }
 
 impl<H: Host, P: Protocol<H>> Transport<H, P> {
-    /// A transport over a connected, non-blocking socket. Nothing is read before
-    /// [`Transport::start`].
+    /// A transport over a connected, non-blocking socket. Nothing is read before it starts.
     pub fn new(socket: OwnedFd, protocol: P) -> Rc<Self> {
         Transport::over(Stream::new(socket), protocol)
     }
@@ -277,8 +276,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
 
     /// Reads what is there, reported or not; PEER_CLOSED makes the read go to the end.
     pub fn look_again(&self, reactor: &Reactor<H>) {
-        let readiness = Readiness::READABLE.with(Readiness::PEER_CLOSED);
-        reactor.dispatch_again(self.token.get(), readiness);
+        reactor.dispatch_again(self.token.get(), Readiness::READABLE.with(Readiness::PEER_CLOSED));
     }
 
     /// Queues a piece and sees to it that it leaves. Ignored after the end of the connection.
@@ -388,8 +386,8 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
             let is_ending = inner.writing == Writing::Ending;
             match inner.stream.as_mut() {
                 // The end of our half waits for the handshake, as all that is written does.
-                Some(stream) if is_ending && !is_closing && !stream.is_open() => {
-                    stream.flush().map(|_| Flushed::Blocked)
+                Some(s) if is_ending && !is_closing && !s.is_open() => {
+                    s.flush().map(|_| Flushed::Blocked)
                 }
                 Some(stream) => flush_stream(stream, is_closing || is_ending),
                 None => return,
@@ -513,7 +511,7 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
 
     fn secured(&self, reactor: &Reactor<H>) {
         self.protocol.secured(reactor);
-        // What was written before could not leave; the socket itself may never have been full.
+        // What was written before could not leave: the socket may never have been full.
         reactor.flush_later(self.token.get());
     }
 

@@ -57,26 +57,15 @@ unsafe extern "C" fn render_fields(
     guard(|| http::render_fields(&unsafe { Object::from_borrowed(headers) }))
 }
 
-unsafe extern "C" fn set_headers_factory(
+unsafe extern "C" fn set_message_helpers(
     _: *mut ffi::PyObject,
-    factory: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: isize,
+    names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    guard(|| {
-        // SAFETY: CPython keeps the argument alive for the call; GIL.
-        http::set_headers_factory(unsafe { Object::from_borrowed(factory) });
-        Ok(none())
-    })
-}
-
-unsafe extern "C" fn set_piece_sender(
-    _: *mut ffi::PyObject,
-    function: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    guard(|| {
-        // SAFETY: CPython keeps the argument alive for the call; GIL.
-        http::set_piece_sender(unsafe { Object::from_borrowed(function) });
-        Ok(none())
-    })
+    // SAFETY: CPython's fast-call convention vouches for the arguments.
+    let (args, keywords) = unsafe { kit::Keywords::split(arguments, count, names) };
+    guard(|| http::set_message_helpers(args, keywords))
 }
 
 fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
@@ -101,6 +90,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"FileBody", &globals.http.file_body_type)?;
+        add(module, c"Headers", &globals.http.headers_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
         add(module, c"Stream", &globals.stream.stream_type)?;
@@ -120,10 +110,8 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
     ];
     methods.push(row!(one c"render_fields", render_fields,
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
-    methods.push(row!(one c"set_headers_factory", set_headers_factory,
-        c"Say what makes the headers of a message out of a list of pairs."));
-    methods.push(row!(one c"set_piece_sender", set_piece_sender,
-        c"Say which coroutine function sends the answers that come in pieces."));
+    methods.push(row!(keywords c"set_message_helpers", set_message_helpers,
+        c"Say which functions help messages: loads, dumps, text, later, cookies, set_cookie, delete_cookie, form, pieces."));
     methods.extend(http::native::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![

@@ -2,9 +2,8 @@
 
 from sennit.http.client import Client, ClientResponse
 from sennit.http.headers import Headers
-from sennit.http.message import FileBody, Request, Response
+from sennit.http.message import FileBody, Request, Response, use_json
 from sennit.http.server import Handler, Server, listen, serve
-from sennit.http.streaming import Pieces, Trailers
 
 __all__ = [
     "Client",
@@ -17,4 +16,5 @@ __all__ = [
     "Server",
     "listen",
     "serve",
+    "use_json",
 ]

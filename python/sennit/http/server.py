@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handler", "Server", "listen", "serve"]
 
-_Answer: TypeAlias = Response | str | bytes
+_Answer: TypeAlias = Response | str | bytes | dict[str, Any] | list[Any]
 Handler: TypeAlias = Callable[[Request], _Answer | Awaitable[_Answer]]
 """A `def` or `async def` function from a request to its answer."""
 
@@ -139,8 +139,8 @@ async def listen(handler: Handler, *urls: str, **settings: float) -> Server:
     """Serve a handler; returns when the sockets listen.
 
     Args:
-        handler: Called with each request; returns an `http.Response`, `str` or `bytes`, or is a
-            coroutine function that does.
+        handler: Called with each request; returns an `http.Response`, `str`, `bytes`, or a
+            `dict` or `list`, which is sent as JSON; or is a coroutine function that does.
         *urls: Where to listen, each `http://HOST:PORT`; `*` as the host means every interface, port
             0 a free one.
         **settings: Limits by name. In bytes: `max_request_line` (8192), `max_head_size` (32768),

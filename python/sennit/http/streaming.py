@@ -1,4 +1,6 @@
-"""Answers in pieces: an iterator's pieces go out as they come, and wait for a peer that reads slowly."""
+"""Answers in pieces, which go out as they come and wait for a peer that reads slowly."""
+
+# ruff: noqa: SLF001 - what a request offers for writing is this room's own
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any, TypeAlias
 
 from sennit._native import core
 
-__all__ = ["Pieces", "Trailers"]
+__all__ = ["Pieces", "Trailers", "send_pieces"]
 
 Piece: TypeAlias = str | bytes
 Pieces: TypeAlias = Iterable[Piece]
@@ -21,11 +23,11 @@ _TURN = 64
 """Pieces of a plain iterator after which the other connections have their turn."""
 
 
-async def _send(request: core.Request, response: core.Response) -> None:
+async def send_pieces(request: core.Request, response: core.Response) -> None:
     """Send a response whose body comes in pieces.
 
-    The head goes out with the first piece, so that an iterator that fails at once is still answered with a 500;
-    one that wants the head to leave early gives an empty piece first.
+    The head goes out with the first piece, so that an iterator that fails at once is still answered
+    with a 500; one that wants the head to leave early gives an empty piece first.
     """
     body: Any = response.body
     if hasattr(body, "__aiter__"):
@@ -70,7 +72,7 @@ async def _send_plain(
 
 def _end(request: core.Request, response: core.Response, *, has_begun: bool) -> None:
     if has_begun or request._begin_answer(response, None):
-        trailers: Trailers | None = getattr(response, "trailers", None)
+        trailers = response.trailers
         if callable(trailers):
             trailers = trailers()
         request._end_answer(b"" if trailers is None else core.render_fields(trailers))
@@ -82,6 +84,3 @@ async def _close(close: Callable[[], Awaitable[object] | None] | None) -> None:
         result = close()
         if result is not None:
             await result
-
-
-core.set_piece_sender(_send)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.unit.http.talking import Peer, with_peer
+from tests.unit.http.talking import Peer, post, with_peer
 
 from sennit import errors, http
+from sennit._native import core
+from sennit.http import charset
 
 
 def received(raw: bytes, look: Any) -> Any:
@@ -77,7 +79,7 @@ def test_the_asterisk() -> None:
 
 def test_headers() -> None:
     raw = get("/", "X-A: one", "x-a:two  ", "Accept:", "X-Latin: h\xe9", "Cookie: a=1; b=2")
-    headers = received(raw, lambda request: request.headers.pairs())
+    headers = received(raw, lambda request: request.headers.items())
     assert headers == [
         ("host", "h"),
         ("x-a", "one"),
@@ -144,32 +146,76 @@ def test_a_request_outlives_its_server() -> None:
         request.body()
 
 
-# -- Headers --------------------------------------------------------------------------------------
-
-PAIRS = [("Host", "h"), ("Accept", "a"), ("accept", "b")]
+# -- Text, and what else is made of a body --------------------------------------------------------
 
 
-def test_headers_are_a_mapping_without_case() -> None:
-    headers = http.Headers(PAIRS)
-    assert headers["HOST"] == "h"
-    assert headers["Accept"] == "a, b"
-    assert headers.get("missing") is None
-    assert headers.get("missing", "x") == "x"
-    assert "ACCEPT" in headers
-    assert "missing" not in headers
-    assert 7 not in headers
-    assert list(headers) == ["host", "accept"]
-    assert len(headers) == 2
-    assert dict(headers) == {"host": "h", "accept": "a, b"}
-    with pytest.raises(KeyError, match="Missing"):
-        headers["Missing"]
+def read_text(body: bytes, *fields: str) -> str:
+    """What `text` gives: after a wait, and when the body is there."""
+    seen: list[str] = []
+
+    async def handler(request: http.Request) -> str:
+        seen.append(await request.text())
+        seen.append(await request.text())
+        return "ok"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask(post(body, *fields))).status == 200
+
+    assert with_peer(handler, scenario) == []
+    assert seen[0] == seen[1]
+    return seen[0]
 
 
-def test_headers_keep_what_is_repeated() -> None:
-    headers = http.Headers(PAIRS)
-    assert headers.get_all("ACCEPT") == ["a", "b"]
-    assert headers.get_all("missing") == []
-    assert headers.pairs() == [("host", "h"), ("accept", "a"), ("accept", "b")]
-    assert repr(headers) == "Headers([('host', 'h'), ('accept', 'a'), ('accept', 'b')])"
-    assert headers == http.Headers(PAIRS)
-    assert http.Headers() == {}
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        (None, "h\xe9\u20ac".encode(), "h\xe9\u20ac"),
+        (None, b"", ""),
+        (None, b"a\xffb", "a\ufffdb"),
+        ("text/plain", "\xe9".encode(), "\xe9"),
+        ("text/plain; charset=utf-8", "\xe9".encode(), "\xe9"),
+        ("text/plain; charset=ISO-8859-1", b"\xe9", "\xe9"),
+        ('text/plain; x=y; Charset="windows-1252"', b"\x80", "\u20ac"),
+        ("text/plain;charset=us-ascii", b"a\xe9", "a\ufffd"),
+        ("text/plain; charset=utf-16", "\xe9".encode("utf-16"), "\xe9"),
+        ("text/plain; charset=gbk", "\u4e2d".encode("gbk"), "\u4e2d"),
+        ("text/plain; charset=shift_jis", "\u65e5".encode("shift_jis"), "\u65e5"),
+        ("text/plain; charset=nobody-knows", "\xe9".encode(), "\xe9"),
+        ("text/plain; charset=", "\xe9".encode(), "\xe9"),
+        ("text/plain; charset=\xe9", "\xe9".encode(), "\xe9"),
+        # Python knows these, but a peer may not have it work that hard.
+        ("text/plain; charset=punycode", b"a-b", "a-b"),
+        ("text/plain; charset=unicode_escape", rb"\x41", r"\x41"),
+        ("text/plain; charset=hex", b"41", "41"),
+    ],
+)
+def test_text(content_type: str | None, body: bytes, text: str) -> None:
+    fields = [] if content_type is None else [f"Content-Type: {content_type}"]
+    assert read_text(body, *fields) == text
+
+
+def test_every_charset_is_known_to_python() -> None:
+    for codec in charset._CHARSETS.values():
+        assert "".encode(codec) in {b"", b"\xff\xfe", b"\xfe\xff"}
+
+
+def test_a_body_that_never_comes_fails_what_is_made_of_it() -> None:
+    caught: list[str] = []
+
+    async def handler(request: http.Request) -> str:
+        for method in (request.text, request.json):
+            with pytest.raises(errors.RemoteProtocolError, match="larger than 5 bytes") as info:
+                await method()
+            caught.append(str(info.value.hint))
+        return "ok"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask(post(b"too large"))).status == 200
+
+    assert with_peer(handler, scenario, max_body_size=5) == []
+    assert caught == ["413", "413"]
+
+
+def test_helpers_have_names() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fom'"):
+        core.set_message_helpers(fom=print)

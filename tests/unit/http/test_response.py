@@ -229,9 +229,80 @@ def test_many_are_made_and_dropped() -> None:
     gc.collect()
 
 
-def test_it_cannot_be_changed_or_copied_by_accident() -> None:
+def test_what_can_be_set() -> None:
     response = http.Response("x")
-    with pytest.raises(AttributeError):
-        response.status = 404  # type: ignore[misc]
+    response.status = 404
+    response.content_type = "text/html"
+    assert sent(response) == (404, {"content-type": "text/html", "content-length": "1"}, b"x")
+    response.content_type = ""
+    assert "content-type" not in sent(response).headers
+    response.content_type = None
+    assert response.content_type == TEXT
+
+
+def test_what_cannot_be_set() -> None:
+    response = http.Response("x")
+    with pytest.raises(ValueError, match="200 to 599"):
+        response.status = 199
     with pytest.raises(TypeError):
-        copy.copy(response)
+        response.status = "404"  # type: ignore[assignment]
+    with pytest.raises(errors.LocalProtocolError, match="byte 0x0D"):
+        response.content_type = "a\r\nb: c"
+    with pytest.raises(AttributeError):
+        response.body = b"y"  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        response.headers = {}  # type: ignore[misc, assignment]
+    for name in ("status", "content_type"):
+        with pytest.raises(AttributeError, match="deleted"):
+            delattr(response, name)
+    assert (response.status, response.content_type) == (200, TEXT)
+
+
+def test_it_cannot_be_copied_by_accident() -> None:
+    with pytest.raises(TypeError):
+        copy.copy(http.Response("x"))
+
+
+# -- Redirections ---------------------------------------------------------------------------------
+
+
+def test_a_redirection() -> None:
+    arrived = sent(http.Response.redirect("/other?a=b#c"))
+    assert arrived == (302, {"location": "/other?a=b#c", "content-length": "0"}, b"")
+    assert http.Response.redirect(status=308, url="http://h/").status == 308
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/caf\xe9 noir", "/caf%C3%A9%20noir"),
+        ("/%C3%A9?q=%20", "/%C3%A9?q=%20"),
+        ("http://h/\u20ac", "http://h/%E2%82%AC"),
+        ("", ""),
+    ],
+)
+def test_a_location_is_ascii(url: str, location: str) -> None:
+    assert http.Response.redirect(url).headers["location"] == location
+
+
+@pytest.mark.parametrize("url", ["/\r\nset-cookie: a=b", "/\n", "/\0", "/\x7f"])
+def test_a_location_cannot_end_its_line(url: str) -> None:
+    with pytest.raises(errors.LocalProtocolError, match="field value has byte"):
+        http.Response.redirect(url)
+
+
+@pytest.mark.parametrize("status", [200, 300, 304, 305, 306, 404])
+def test_a_redirection_has_a_status_of_one(status: int) -> None:
+    with pytest.raises(ValueError, match="a redirection has one of"):
+        http.Response.redirect("/", status)
+
+
+@pytest.mark.parametrize("arguments", [(), (None,), (7,)])
+def test_a_redirection_needs_a_url(arguments: Any) -> None:
+    with pytest.raises(TypeError):
+        http.Response.redirect(*arguments)
+
+
+def test_a_subclass_makes_its_own_kind() -> None:
+    assert type(Page.redirect("/")) is Page
+    assert type(Page.json({})) is Page

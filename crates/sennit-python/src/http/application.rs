@@ -353,21 +353,25 @@ fn report_handler(reactor: &Reactor<PythonHost>, request: &Object, exception: &O
     reactor.host().report(reactor, &message, exception, &[(c"request", request)]);
 }
 
-/// The status that says what the peer did wrong, if it is the peer's fault that a handler has raised: its
-/// request's body has failed, and that is what the handler did not catch.
+/// The status that says what the peer did wrong, if it is the peer's fault that a handler has raised: the body of its
+/// request has failed, or is not what the handler wants, and the handler did not catch that.
 fn status_of_peer_error(
     connection: &Rc<PythonConnection>,
     serial: Serial,
     exception: &Object,
 ) -> Option<u16> {
-    match connection.body(serial, |state, _| state) {
+    let hints = match connection.body(serial, |state, _| state) {
         BodyState::Failed(BodyFailure::Lost) => {
             let class = errors(c"ConnectionLostError").ok()?;
-            return is_instance(exception.as_ptr(), &class).ok()?.then_some(400);
+            if is_instance(exception.as_ptr(), &class).ok()? {
+                return Some(400);
+            }
+            400..500
         }
-        BodyState::Failed(_) => {}
-        _ => return None,
-    }
+        BodyState::Failed(_) => 400..600,
+        // A hint above 500 is a client's: what another server has done is not this peer's fault.
+        _ => 400..500,
+    };
     let class = errors(c"RemoteProtocolError").ok()?;
     if !is_instance(exception.as_ptr(), &class).ok()? {
         return None;
@@ -376,7 +380,7 @@ fn status_of_peer_error(
     let pointer = hint.as_ptr();
     // SAFETY: the value is owned here; GIL.
     let hint = unsafe { crate::kit::Args::new(&pointer, 1) }.integer(0).ok()?;
-    u16::try_from(hint).ok().filter(|hint| (400..600).contains(hint))
+    u16::try_from(hint).ok().filter(|hint| hints.contains(hint))
 }
 
 fn answer_status(connection: &Rc<PythonConnection>, serial: Serial, status: u16) {

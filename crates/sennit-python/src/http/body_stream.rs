@@ -38,7 +38,7 @@ fn stop() -> Raised {
 
 fn next(request: &Object, is_over: &mut bool) -> Outcome<Object> {
     let this = Request::of(request);
-    if let Some(body) = this.whole_body() {
+    if let Some(body) = this.body_now() {
         let is_empty = body.truth()?;
         return match std::mem::replace(is_over, true) || !is_empty {
             true => Err(stop()),

@@ -5,9 +5,13 @@
 //! | [`server`] | `core.HttpServer`: a driver's server as an object |
 //! | [`application`] | a Python handler as the driver's application |
 //! | [`step`], [`adapter`] | a handler's first step, and its coroutine once it has suspended |
-//! | [`request`], [`response`] | `Request` and `Response` |
 //! | [`body_stream`], [`writing`] | bodies that come piece by piece, in and out |
 //! | [`file_body`] | a piece of a file as a body |
+//! | [`request`], [`request_values`] | `Request`, and what its body and cookies say |
+//! | [`response`], [`response_methods`] | `Response`, and its making and changing |
+//! | [`helpers`] | what Python helps messages with: cookies, charsets, JSON, forms |
+//! | [`headers`], [`header_methods`] | `Headers`: a view of a message's field lines |
+//! | [`fields`], [`names`] | fields out of Python objects, names as Python objects |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
 //! | [`settings`] | settings out of dicts, counters into them |
@@ -17,21 +21,27 @@ mod adapter;
 mod application;
 mod body_stream;
 mod client;
+mod fields;
 mod file_body;
+mod header_methods;
+mod headers;
+mod helpers;
+mod names;
 pub mod native;
 mod ready;
 mod request;
+mod request_values;
 mod response;
+mod response_methods;
 mod server;
 mod settings;
 mod step;
 mod writing;
 
 pub use application::errors;
-pub use request::set_headers_factory;
-pub use response::render_fields;
+pub use fields::render_fields;
+pub use helpers::set_message_helpers;
 pub use settings::dict_of;
-pub use writing::set_piece_sender;
 
 use pyo3_ffi as ffi;
 
@@ -123,6 +133,8 @@ pub struct HttpTypes {
     pub body_stream_type: Object,
     pub server_type: Object,
     pub client_type: Object,
+    pub headers_type: Object,
+    pub field_names: names::FieldNames,
 }
 
 impl HttpTypes {
@@ -137,6 +149,8 @@ impl HttpTypes {
             body_stream_type: body_stream::make_type()?,
             server_type: server::make_type()?,
             client_type: client::make_type()?,
+            headers_type: headers::make_type()?,
+            field_names: names::FieldNames::new()?,
         })
     }
 }

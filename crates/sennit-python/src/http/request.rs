@@ -11,11 +11,11 @@ use sennit_driver::http1::server::{BodyFailure, BodyState, Portion, Serial};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
-use super::{body_stream, ready, writing};
+use super::{body_stream, headers, ready, request_values, writing};
 use crate::globals::globals;
 use crate::kit::{
     Args, Head, Object, Outcome, Raised, TypeSpec, doc, getter, keywords, no_arguments, none, row,
-    take_exception,
+    take_exception, unless_none,
 };
 
 /// Dead requests kept for reuse.
@@ -43,7 +43,9 @@ struct Fields {
     serial: Serial,
     connection: Rc<PythonConnection>,
     body: Option<Object>,
-    headers: Option<Object>,
+    cookies: Option<Object>,
+    /// The view of the fields that is alive; it holds the request, not the other way round.
+    headers: *mut ffi::PyObject,
     waiters: Vec<Object>,
     /// A future that waits for the next piece of the body.
     piece_waiter: Option<Object>,
@@ -73,7 +75,8 @@ pub fn make(
         serial,
         connection: connection.clone(),
         body: None,
-        headers: None,
+        cookies: None,
+        headers: std::ptr::null_mut(),
         waiters: Vec::new(),
         piece_waiter: None,
         room_waiter: None,
@@ -118,11 +121,6 @@ impl Request {
     /// The connection, and which of its requests this is.
     pub fn parts(&self) -> Option<(Rc<PythonConnection>, Serial)> {
         self.read(|fields| (fields.connection.clone(), fields.serial))
-    }
-
-    /// The body, if it was taken whole.
-    pub fn whole_body(&self) -> Option<Object> {
-        self.read(|fields| fields.body.clone()).flatten()
     }
 
     /// Who waits for the next piece of the body from here on; gives back who has waited before.
@@ -182,6 +180,27 @@ impl Request {
         self.bytes().get(start..start + length).unwrap_or_default()
     }
 
+    /// The field lines of the head, and the blank line that ends it.
+    #[inline]
+    pub fn field_lines(&self) -> &[u8] {
+        let bytes = self.bytes();
+        let before = self.read(|fields| fields.method as usize + 1 + fields.target as usize);
+        let rest = bytes.get(before.unwrap_or(0)..).unwrap_or_default();
+        match rest.iter().position(|byte| *byte == b'\n') {
+            Some(end) => &rest[end + 1..],
+            None => b"",
+        }
+    }
+
+    /// A view of the fields is gone.
+    pub fn forget_headers(&self, headers: *mut ffi::PyObject) {
+        self.read(|fields| {
+            if fields.headers == headers {
+                fields.headers = std::ptr::null_mut();
+            }
+        });
+    }
+
     /// Path and query, without the scheme and authority of an absolute target.
     fn path_and_query(&self) -> (&[u8], &[u8]) {
         let mut target = self.target();
@@ -237,14 +256,54 @@ impl Request {
         Ok(())
     }
 
+    /// The whole body, to be awaited; it may have `max_size` bytes, `max_body_size` by default.
+    pub fn body(&self, max_size: Option<usize>) -> Outcome<Object> {
+        if let Some(body) = self.body_now() {
+            return ready::make(body);
+        }
+        let lost = || application::body_error(BodyFailure::Lost);
+        let (connection, serial) = self.parts().ok_or_else(lost)?;
+        let held = connection.server().application().held().ok_or_else(lost)?;
+        let limit = max_size.unwrap_or(connection.server().settings().max_body_size);
+        let portion = Portion::Whole(limit);
+        match connection.ask_for_body(held.state()?.reactor(), serial, portion) {
+            BodyState::Waiting | BodyState::Asked => {
+                let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
+                self.read(|fields| fields.waiters.push(future.clone()));
+                Ok(future)
+            }
+            BodyState::Complete | BodyState::Failed(_) => ready::make(self.take_body()?),
+        }
+    }
+
+    /// The body, if it was asked for and is there.
+    pub fn body_now(&self) -> Option<Object> {
+        self.read(|fields| fields.body.clone()).flatten()
+    }
+
+    /// The cookies that were read already.
+    pub fn cookies(&self) -> Option<Object> {
+        self.read(|fields| fields.cookies.clone()).flatten()
+    }
+
+    /// Keeps the cookies.
+    pub fn keep_cookies(&self, cookies: Object) {
+        let before = self.read(|fields| fields.cookies.replace(cookies));
+        drop(before);
+    }
+
+    /// The object itself.
+    pub fn pointer(&self) -> *mut ffi::PyObject {
+        self.head.get()
+    }
+
     /// The body that is complete; an error is set for one that never will be.
     fn take_body(&self) -> Outcome<Object> {
         if let Some(body) = self.read(|fields| fields.body.clone()).flatten() {
             return Ok(body);
         }
-        let Some((connection, serial)) = self.parts() else {
-            return Err(application::body_error(BodyFailure::Lost));
-        };
+        let lost = || application::body_error(BodyFailure::Lost);
+        let (connection, serial) = self.parts().ok_or_else(lost)?;
         match connection.body(serial, |state, _| state) {
             BodyState::Failed(failure) => Err(application::body_error(failure)),
             _ => {
@@ -285,43 +344,6 @@ fn decode(bytes: &[u8]) -> Outcome<Object> {
     Object::text(&String::from_utf8_lossy(&plain))
 }
 
-/// `http.Headers` of a block of field lines.
-pub fn headers_of(block: &[u8]) -> Outcome<Object> {
-    // SAFETY: a new list takes its own references; GIL.
-    unsafe {
-        let list = Object::owned(ffi::PyList_New(0))?;
-        for line in block.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-            let name = ascii(&line[..colon].to_ascii_lowercase())?;
-            let value = Object::latin1(line[colon + 1..].trim_ascii())?;
-            let pair = Object::owned(ffi::PyTuple_Pack(2, name.as_ptr(), value.as_ptr()))?;
-            if ffi::PyList_Append(list.as_ptr(), pair.as_ptr()) < 0 {
-                return Err(Raised);
-            }
-        }
-        match &*HEADERS.0.get() {
-            Some(factory) => factory.clone().call(&[list.as_ptr()]),
-            None => Ok(list),
-        }
-    }
-}
-
-struct Factory(UnsafeCell<Option<Object>>);
-
-// SAFETY: used under the GIL only.
-unsafe impl Sync for Factory {}
-
-/// What makes `http.Headers` out of a list of pairs; the Python half sets it when it is imported.
-static HEADERS: Factory = Factory(UnsafeCell::new(None));
-
-/// `set_headers_factory(factory)`.
-pub fn set_headers_factory(factory: Object) {
-    // SAFETY: GIL; the old one is dropped after the write.
-    let before = unsafe { (*HEADERS.0.get()).replace(factory) };
-    drop(before);
-}
-
 getter!(get_method, Request, |this| {
     let method = this.method();
     let known = &globals().methods;
@@ -350,45 +372,33 @@ getter!(get_client, Request, |this| {
 });
 
 getter!(get_headers, Request, |this| {
-    if let Some(headers) = this.read(|fields| fields.headers.clone()).flatten() {
-        return Ok(headers);
+    // SAFETY: a view that is known is alive; a live request; GIL.
+    unsafe {
+        match this.read(|fields| fields.headers).filter(|headers| !headers.is_null()) {
+            Some(headers) => Ok(Object::from_borrowed(headers)),
+            None => {
+                let headers = headers::of_request(Object::from_borrowed(this.head.get()))?;
+                this.read(|fields| fields.headers = headers.as_ptr());
+                Ok(headers)
+            }
+        }
     }
-    // Making the object runs Python, which may let other threads in.
-    this.keep_head();
-    let bytes = this.bytes();
-    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-    let headers = headers_of(&bytes[line_end..])?;
-    this.read(|fields| fields.headers = Some(headers.clone()));
-    Ok(headers)
 });
 
+getter!(get_cookies, Request, |this| request_values::cookies(this));
+
 keywords!(body, Request, |this, args, keywords| {
-    let [max_size] = keywords.named("body", &[c"max_size"])?;
-    args.expect("body", 0, 0)?;
-    if let Some(body) = this.whole_body() {
-        return ready::make(body);
-    }
-    let lost = || application::body_error(BodyFailure::Lost);
-    let (connection, serial) = this.parts().ok_or_else(lost)?;
-    let held = connection.server().application().held().ok_or_else(lost)?;
-    let max_size = match max_size {
-        Some(value) => {
-            let pointer = value;
-            // SAFETY: the caller keeps its arguments alive; GIL.
-            unsafe { Args::new(&pointer, 1) }.integer(0)?
-        }
-        None => connection.server().settings().max_body_size as i64,
-    };
-    let portion = Portion::Whole(usize::try_from(max_size).unwrap_or(0));
-    match connection.ask_for_body(held.state()?.reactor(), serial, portion) {
-        BodyState::Waiting | BodyState::Asked => {
-            let future = held.event_loop().attribute(c"create_future")?.call(&[])?;
-            this.read(|fields| fields.waiters.push(future.clone()));
-            Ok(future)
-        }
-        BodyState::Complete | BodyState::Failed(_) => ready::make(this.take_body()?),
-    }
+    let [max_size] = keywords.bind("body", args, 0, &[c"max_size"])?.map(unless_none);
+    let Some(max_size) = max_size else { return this.body(None) };
+    let pointer = max_size.as_ptr();
+    // SAFETY: the value is owned here; GIL.
+    let max_size = unsafe { Args::new(&pointer, 1) }.integer(0)?;
+    this.body(Some(usize::try_from(max_size).unwrap_or(0)))
 });
+
+no_arguments!(text, Request, |this| request_values::text(this));
+no_arguments!(json, Request, |this| request_values::json(this));
+no_arguments!(form, Request, |this| request_values::form(this));
 
 no_arguments!(stream, Request, |this| {
     // SAFETY: the method's own object, which is live; GIL.
@@ -425,9 +435,9 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls with a live request.
     unsafe {
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
-            let waiters = (fields.piece_waiter.as_ref(), fields.room_waiter.as_ref());
-            let owned = [fields.body.as_ref(), fields.headers.as_ref(), waiters.0, waiters.1];
-            for value in owned.into_iter().flatten().chain(&fields.waiters) {
+            let waiters =
+                fields.piece_waiter.iter().chain(&fields.room_waiter).chain(&fields.waiters);
+            for value in fields.body.iter().chain(&fields.cookies).chain(waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
                     return status;
@@ -443,7 +453,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     let dropped = unsafe {
         (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
             let waiters = (fields.piece_waiter.take(), fields.room_waiter.take());
-            let own = (fields.body.take(), fields.headers.take());
+            let own = (fields.body.take(), fields.cookies.take());
             (own, waiters, std::mem::take(&mut fields.waiters))
         })
     };
@@ -473,6 +483,13 @@ fn methods() -> Vec<ffi::PyMethodDef> {
         row!(keywords c"body", body,
             c"body($self, *, max_size=None)\n--\n\nThe whole body as bytes; to be awaited.\n\n\
               max_size: bytes that it may have; the server's max_body_size by default."),
+        row!(noargs c"text", text,
+                c"text($self)\n--\n\nThe body as text, in the charset of its content type; to be awaited.\n\n\
+                  It is UTF-8 by default, and where the charset is not known. Bytes that do not fit are replaced."),
+        row!(noargs c"json", json,
+                c"json($self)\n--\n\nThe body as JSON; to be awaited.\n\n\
+                  Raises RemoteProtocolError if it is no JSON: a handler that lets it pass answers 400."),
+        row!(noargs c"form", form, c"form($self)\n--\n\nThe fields of a form; to be awaited."),
         row!(noargs c"stream", stream,
             c"stream($self)\n--\n\nThe body piece by piece, for `async for`. Nothing is read from the \
               connection that nobody asks for, so a slow handler slows its client."),
@@ -501,6 +518,7 @@ pub fn make_type() -> Outcome<Object> {
             (c"scheme", get_scheme, c"https over TLS, http without."),
             (c"client", get_client, c"The peer's address, None where it has no IP."),
             (c"headers", get_headers, c"The header fields."),
+            (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
         ])
         .methods(methods())
         .build()

@@ -1,19 +1,25 @@
 //! `Response`: what a handler answers with, checked and half rendered when it is made.
 
+use std::borrow::Cow;
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
+use std::ptr::NonNull;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Answer, AnswerBody, AnswerHead};
-use sennit_wire::http1::{LocalProtocolError, check_field_value, push_field};
 
-use super::file_body;
+use super::fields::{FieldBlock, render, with_bytes};
+use super::helpers::Helper;
+use super::{file_body, headers, response_methods};
 use crate::globals::globals;
 use crate::kit::{
-    Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise, row,
+    Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, guard, none, raise,
+    unless_none,
 };
 
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
+/// RFC 8259 section 11: it has no charset parameter.
+pub const JSON: &[u8] = b"application/json";
 const BYTES: &[u8] = b"application/octet-stream";
 
 /// Dead responses kept for reuse.
@@ -145,10 +151,12 @@ impl Body {
 #[derive(Default)]
 struct Fields {
     body: Body,
+    /// A mapping, or what gives one when the body has ended: fields behind a body that comes in pieces.
+    trailers: Option<Object>,
     status: u16,
-    /// `None`: the body's own.
-    content_type: Option<Box<[u8]>>,
-    lines: Vec<u8>,
+    block: FieldBlock,
+    /// The view of the fields that is alive; it holds the response, not the other way round.
+    headers: Option<NonNull<ffi::PyObject>>,
 }
 
 /// A response.
@@ -158,30 +166,112 @@ pub struct Response {
     fields: Fields,
 }
 
+impl Response {
+    /// The response that an object is known to be.
+    pub fn of(object: &Object) -> &Response {
+        // SAFETY: the caller knows the type; the reference lives no longer than the object's.
+        unsafe { &*object.as_ptr().cast::<Response>() }
+    }
+
+    fn fields(&self) -> *mut Fields {
+        let this: *mut Response = self.head.get().cast();
+        // SAFETY: the object begins with its head; only short reads and writes are made through this.
+        unsafe { &raw mut (*this).fields }
+    }
+
+    /// Content type and lines, to be looked at before any Python runs.
+    pub fn all_fields(&self) -> (Option<&[u8]>, &[u8]) {
+        // SAFETY: a short read; GIL.
+        let fields = unsafe { &*self.fields() };
+        (content_type(fields), &fields.block.lines)
+    }
+
+    /// Changes the fields; no Python may run inside.
+    pub fn change<T>(&self, body: impl FnOnce(&mut FieldBlock) -> T) -> T {
+        // SAFETY: nothing else looks at the fields meanwhile; GIL.
+        body(unsafe { &mut (*self.fields()).block })
+    }
+
+    /// Sets the trailer fields; gives back what was there.
+    pub fn set_trailers(&self, trailers: Option<Object>) -> Option<Object> {
+        // SAFETY: a short write; GIL.
+        unsafe { std::mem::replace(&mut (*self.fields()).trailers, trailers) }
+    }
+
+    /// Changes the status.
+    pub fn set_status(&self, status: u16) {
+        // SAFETY: a short write; GIL.
+        unsafe { (*self.fields()).status = status };
+    }
+
+    /// A view of the fields is gone.
+    pub fn forget_headers(&self, headers: *mut ffi::PyObject) {
+        // SAFETY: a short write; GIL.
+        unsafe {
+            let known = &mut (*self.fields()).headers;
+            known.take_if(|known| known.as_ptr() == headers);
+        }
+    }
+}
+
+/// Sets the content type, which may not end its line.
+fn set_content_type(block: &mut FieldBlock, given: &Object) -> Outcome<()> {
+    with_bytes(given.as_ptr(), |value| {
+        block.set_content_type(value).map_err(|refused| refused.raise("server"))
+    })
+}
+
 /// What a handler has returned, as an answer; an error is set if it is nothing that can be one.
 pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -> T) -> Outcome<T> {
     if let Some(fields) = fields_of(value) {
         return Ok(body(answer(fields)));
     }
     // SAFETY: a live object; GIL.
-    let is_body = unsafe {
-        ffi::PyUnicode_Check(value.as_ptr()) != 0 || ffi::PyBytes_Check(value.as_ptr()) != 0
+    let (is_body, is_json) = unsafe {
+        let pointer = value.as_ptr();
+        (
+            ffi::PyUnicode_Check(pointer) != 0 || ffi::PyBytes_Check(pointer) != 0,
+            ffi::PyDict_Check(pointer) != 0 || ffi::PyList_Check(pointer) != 0,
+        )
     };
-    match BodyBytes::new(value.clone())? {
-        Some(bytes) if is_body => {
-            let fields = Fields { body: Body::Bytes(bytes), status: 200, ..Fields::default() };
-            Ok(body(answer(&fields)))
-        }
-        _ => {
-            // SAFETY: a live object's type has a name; GIL.
-            let name = unsafe { CStr::from_ptr((*ffi::Py_TYPE(value.as_ptr())).tp_name) };
-            let message = format!(
-                "the handler returned {}; return an http.Response, str or bytes",
-                name.to_string_lossy()
-            );
+    let mut fields = Fields { status: 200, ..Fields::default() };
+    if is_body {
+        fields.body = BodyBytes::new(value.clone())?.map_or(Body::None, Body::Bytes);
+    } else if is_json {
+        fields.body = Body::Bytes(json_bytes(value)?);
+        fields.block.content_type = Some(Cow::Borrowed(JSON));
+    } else {
+        // SAFETY: a live object's type has a name; GIL.
+        let name = unsafe { CStr::from_ptr((*ffi::Py_TYPE(value.as_ptr())).tp_name) };
+        let message = format!(
+            "the handler returned {}; return an http.Response, str, bytes, dict or list",
+            name.to_string_lossy()
+        );
+        // SAFETY: reading a static of the interpreter; GIL.
+        return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
+    }
+    Ok(body(answer(&fields)))
+}
+
+/// A value as JSON.
+pub fn json_bytes(value: &Object) -> Outcome<BodyBytes> {
+    match BodyBytes::new(Helper::Dumps.get()?.call(&[value.as_ptr()])?)? {
+        Some(bytes) => Ok(bytes),
+        None => {
+            let message = "what writes JSON (http.use_json) must return str or bytes";
             // SAFETY: reading a static of the interpreter; GIL.
-            Err(raise(unsafe { ffi::PyExc_TypeError }, &message))
+            Err(raise(unsafe { ffi::PyExc_TypeError }, message))
         }
+    }
+}
+
+/// The content type that is sent: the one that was given, else the body's own.
+fn content_type(fields: &Fields) -> Option<&[u8]> {
+    match (&fields.block.content_type, &fields.body) {
+        (Some(given), _) => (!given.is_empty()).then_some(given),
+        (None, Body::None | Body::Protocol(_)) => None,
+        (None, Body::Bytes(body)) if body.is_text() => Some(TEXT),
+        (None, _) => Some(BYTES),
     }
 }
 
@@ -189,13 +279,8 @@ pub fn with_answer<T>(value: &Object, body: impl FnOnce(Answer<'_, BodyBytes>) -
 const SHARE_FROM: usize = 16 * 1024;
 
 fn head(fields: &Fields) -> AnswerHead<'_> {
-    let content_type = match (&fields.content_type, &fields.body) {
-        (Some(given), _) => (!given.is_empty()).then_some(&**given),
-        (None, Body::None | Body::Protocol(_)) => None,
-        (None, Body::Bytes(body)) if body.is_text() => Some(TEXT),
-        (None, _) => Some(BYTES),
-    };
-    AnswerHead { status: fields.status, content_type, fields: &fields.lines }
+    let content_type = content_type(fields);
+    AnswerHead { status: fields.status, content_type, fields: &fields.block.lines }
 }
 
 fn answer(fields: &Fields) -> Answer<'_, BodyBytes> {
@@ -245,23 +330,11 @@ fn fields_of(value: &Object) -> Option<&Fields> {
     }
 }
 
-fn local_error(error: &LocalProtocolError) -> Raised {
-    super::application::raise_ours(c"LocalProtocolError", &error.to_string())
-}
-
-/// The error of a field; `who` sets those that are reserved.
-fn field_error(error: &LocalProtocolError, who: &str) -> Raised {
-    match error {
-        LocalProtocolError::ReservedField(field) => {
-            let message = format!("field {} is set by the {who}; leave it out", field.name());
-            super::application::raise_ours(c"LocalProtocolError", &message)
-        }
-        other => local_error(other),
-    }
-}
-
-fn status(args: Args<'_>) -> Outcome<u16> {
-    let status = args.integer(0)?;
+/// A status of a final response.
+pub fn status(given: &Object) -> Outcome<u16> {
+    let pointer = given.as_ptr();
+    // SAFETY: the value is held by the caller; GIL.
+    let status = unsafe { Args::new(&pointer, 1) }.integer(0)?;
     if !(200..=599).contains(&status) {
         let message = format!("status is {status}, a final response has 200 to 599");
         // SAFETY: reading a static of the interpreter; GIL.
@@ -270,128 +343,47 @@ fn status(args: Args<'_>) -> Outcome<u16> {
     Ok(status as u16)
 }
 
-fn field_bytes(object: &Object) -> Outcome<Vec<u8>> {
-    // SAFETY: a live object; the bytes are copied out of a new object; GIL.
-    unsafe {
-        if ffi::PyBytes_Check(object.as_ptr()) != 0 {
-            let pointer = object.as_ptr();
-            return Ok(Args::new(&pointer, 1).bytes(0)?.to_vec());
-        }
-        if ffi::PyUnicode_Check(object.as_ptr()) == 0 {
-            let name = CStr::from_ptr((*ffi::Py_TYPE(object.as_ptr())).tp_name).to_string_lossy();
-            let message = format!("field names and values are str or bytes, not {name}");
-            return Err(raise(ffi::PyExc_TypeError, &message));
-        }
-        let latin = ffi::PyUnicode_AsLatin1String(object.as_ptr());
-        if latin.is_null() {
-            ffi::PyErr_Clear();
-            let text = Object::represent(object)?;
-            let message = format!("field has {text}; only characters up to U+00FF can be sent");
-            return Err(super::application::raise_ours(c"LocalProtocolError", &message));
-        }
-        let latin = Object::owned(latin)?;
-        let pointer = latin.as_ptr();
-        Ok(Args::new(&pointer, 1).bytes(0)?.to_vec())
-    }
-}
-
-/// `render_fields(headers) -> bytes`: the lines of a mapping or of pairs, each checked.
-pub fn render_fields(headers: &Object) -> Outcome<Object> {
-    let mut lines = Vec::new();
-    each_pair(headers, |name, value| {
-        push_field(&mut lines, name, value).map_err(|error| field_error(&error, "client"))
-    })?;
-    Object::bytes(&lines)
-}
-
-/// The lines of interim or trailer fields, each checked.
-pub fn field_lines(headers: &Object) -> Outcome<Vec<u8>> {
-    let mut lines = Vec::new();
-    each_pair(headers, |name, value| {
-        push_field(&mut lines, name, value).map_err(|error| field_error(&error, "server"))
-    })?;
-    Ok(lines)
-}
-
-/// Renders the fields of a mapping, or of an iterable of pairs.
-fn render(fields: &mut Fields, headers: &Object) -> Outcome<()> {
-    each_pair(headers, |name, value| {
-        if name.eq_ignore_ascii_case(b"content-type") {
-            check_field_value(value).map_err(|error| local_error(&error))?;
-            fields.content_type = Some(value.into());
-            return Ok(());
-        }
-        if name.eq_ignore_ascii_case(b"host") {
-            let message = "field host belongs to requests; a response has none";
-            return Err(super::application::raise_ours(c"LocalProtocolError", message));
-        }
-        push_field(&mut fields.lines, name, value).map_err(|error| field_error(&error, "server"))
-    })
-}
-
-fn each_pair(headers: &Object, mut take: impl FnMut(&[u8], &[u8]) -> Outcome<()>) -> Outcome<()> {
-    let items = match headers.attribute(c"items") {
-        Ok(items) => items.call(&[])?,
-        Err(Raised) => {
-            // SAFETY: GIL.
-            unsafe { ffi::PyErr_Clear() };
-            headers.clone()
-        }
-    };
-    // SAFETY: the iterator and its items are owned while they are used; GIL.
-    unsafe {
-        let iterator = Object::owned(ffi::PyObject_GetIter(items.as_ptr()))?;
-        loop {
-            let item = ffi::PyIter_Next(iterator.as_ptr());
-            if item.is_null() {
-                return if ffi::PyErr_Occurred().is_null() { Ok(()) } else { Err(Raised) };
-            }
-            let pair = Object::owned(ffi::PySequence_Tuple(Object::owned(item)?.as_ptr()))?;
-            let items = crate::kit::borrowed_slice(pair.as_ptr());
-            let [name, value] = items else {
-                return Err(raise(ffi::PyExc_ValueError, "headers are pairs of name and value"));
-            };
-            let name = field_bytes(&Object::from_borrowed(*name))?;
-            let value = field_bytes(&Object::from_borrowed(*value))?;
-            take(&name, &value)?;
-        }
-    }
-}
-
 fn fill(args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Fields> {
-    args.expect("Response", 0, 2)?;
     let names = [c"body", c"status", c"headers", c"content_type"];
-    let [body, code, headers, content_type] = keywords.named("Response", &names)?;
-    for (position, (name, keyword)) in [("body", body), ("status", code)].iter().enumerate() {
-        if args.0.len() > position && keyword.is_some() {
-            let message = format!("Response() got multiple values for argument '{name}'");
-            // SAFETY: reading a static of the interpreter; GIL.
-            return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
-        }
-    }
-    // SAFETY: every value lives as long as the call; GIL.
-    let own = |value: *mut ffi::PyObject| unsafe { Object::from_borrowed(value) };
-    let given = |index: usize, keyword: Option<*mut ffi::PyObject>| {
-        args.0.get(index).copied().or(keyword).map(own).filter(|value| !value.is_none())
-    };
+    let given = keywords.bind("Response", args, 2, &names)?.map(unless_none);
+    let [body, code, headers, content_type] = given;
     let mut fields = Fields { status: 200, ..Fields::default() };
-    if let Some(body) = given(0, body) {
+    if let Some(body) = body {
         fields.body = Body::new(body)?;
     }
-    if let Some(code) = given(1, code) {
-        let pointer = code.as_ptr();
-        // SAFETY: the value is owned here; GIL.
-        fields.status = status(unsafe { Args::new(&pointer, 1) })?;
+    if let Some(code) = code {
+        fields.status = status(&code)?;
     }
-    if let Some(headers) = given(usize::MAX, headers) {
-        render(&mut fields, &headers)?;
+    if let Some(headers) = headers {
+        fields.block = render(&headers)?;
     }
-    if let Some(content_type) = given(usize::MAX, content_type) {
-        let value = field_bytes(&content_type)?;
-        check_field_value(&value).map_err(|error| local_error(&error))?;
-        fields.content_type = Some(value.into());
+    if let Some(content_type) = content_type {
+        set_content_type(&mut fields.block, &content_type)?;
     }
     Ok(fields)
+}
+
+/// A response with a body of its own making; its content type stands unless the headers have one.
+pub fn make_with(
+    class: *mut ffi::PyTypeObject,
+    body: Option<BodyBytes>,
+    status: u16,
+    mut block: FieldBlock,
+    content_type: &'static [u8],
+) -> Outcome<Object> {
+    block.content_type.get_or_insert(Cow::Borrowed(content_type));
+    let body = body.map_or(Body::None, Body::Bytes);
+    make(class, Fields { body, status, block, ..Fields::default() })
+}
+
+/// A response behind which another protocol is spoken.
+pub fn make_upgrade(
+    class: *mut ffi::PyTypeObject,
+    factory: Object,
+    status: u16,
+    block: FieldBlock,
+) -> Outcome<Object> {
+    make(class, Fields { body: Body::Protocol(factory), status, block, ..Fields::default() })
 }
 
 unsafe extern "C" fn vectorcall(
@@ -467,21 +459,25 @@ getter!(get_body, Response, |this| match &this.fields.body {
     Body::File(object) | Body::Pieces(object) | Body::Protocol(object) => Ok(object.clone()),
 });
 
-getter!(get_content_type, Response, |this| match head(&this.fields).content_type {
+getter!(get_trailers, Response, |this| Ok(this.fields.trailers.clone().unwrap_or_else(none)));
+
+getter!(get_content_type, Response, |this| match content_type(&this.fields) {
     Some(value) => Object::latin1(value),
     None => Ok(none()),
 });
 
 getter!(get_headers, Response, |this| {
-    let head = head(&this.fields);
-    let mut block = Vec::new();
-    if let Some(value) = head.content_type {
-        block.extend_from_slice(b"content-type: ");
-        block.extend_from_slice(value);
-        block.extend_from_slice(b"\r\n");
+    // SAFETY: a view that is known is alive; a live response; GIL.
+    unsafe {
+        match (*this.fields()).headers {
+            Some(headers) => Ok(Object::from_borrowed(headers.as_ptr())),
+            None => {
+                let headers = headers::of_response(Object::from_borrowed(this.head.get()))?;
+                (*this.fields()).headers = NonNull::new(headers.as_ptr());
+                Ok(headers)
+            }
+        }
     }
-    block.extend_from_slice(head.fields);
-    super::request::headers_of(&block)
 });
 
 unsafe extern "C" fn traverse(
@@ -491,8 +487,9 @@ unsafe extern "C" fn traverse(
 ) -> i32 {
     // SAFETY: the collector calls with a live response.
     unsafe {
-        if let Some(body) = (*object.cast::<Response>()).fields.body.object() {
-            let status = visit(body.as_ptr(), argument);
+        let fields = &(*object.cast::<Response>()).fields;
+        for value in fields.body.object().into_iter().chain(&fields.trailers) {
+            let status = visit(value.as_ptr(), argument);
             if status != 0 {
                 return status;
             }
@@ -518,23 +515,6 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-/// `Response._upgrade(factory, status, headers)`: an answer behind which another protocol is spoken.
-unsafe extern "C" fn upgrade(
-    class: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
-    count: isize,
-) -> *mut ffi::PyObject {
-    guard(|| {
-        // SAFETY: the calling convention vouches for the arguments.
-        let args = unsafe { Args::new(arguments, count) };
-        args.expect("_upgrade", 3, 3)?;
-        let mut fields = Fields { status: args.integer(1)? as u16, ..Fields::default() };
-        render(&mut fields, &args.object(2))?;
-        fields.body = Body::Protocol(args.object(0));
-        make(class.cast(), fields)
-    })
-}
-
 /// `core.Response`.
 pub fn make_type() -> Outcome<Object> {
     let class = TypeSpec::new(c"sennit._native.core.Response", size_of::<Response>())
@@ -553,14 +533,18 @@ pub fn make_type() -> Outcome<Object> {
                 content_type: text/plain; charset=utf-8 for str and application/octet-stream for bytes \
                 by default; '' for none."),
         )
-        .methods(vec![row!(class c"_upgrade", upgrade,
-            c"_upgrade(factory, status, headers): an answer behind which another protocol is spoken.")])
-        .getters(&[
-            (c"status", get_status, c"The status code."),
-            (c"body", get_body, c"The body as bytes; what was given where it is a file or comes in pieces."),
-            (c"content_type", get_content_type, c"The content type, None if there is none."),
-            (c"headers", get_headers, c"The header fields, without those that the server sets."),
+        .attributes(&[
+            (c"status", get_status, Some(response_methods::set_status), c"The status code, 200 to 599."),
+            (c"body", get_body, None,
+                c"The body as bytes; what was given where it is a file or comes in pieces."),
+            (c"trailers", get_trailers, Some(response_methods::set_trailers),
+                c"Fields behind a body that comes in pieces: a mapping, or a function that gives one at its end."),
+            (c"content_type", get_content_type, Some(response_methods::set_content_type),
+                c"The content type, None if there is none; setting None gives it the body's own, '' none."),
+            (c"headers", get_headers, None,
+                c"The header fields, without those that the server sets; they can be changed."),
         ])
+        .methods(response_methods::table())
         .build()?;
     // SAFETY: the type is new; an exact call does not go through tuple and dict; GIL.
     unsafe {

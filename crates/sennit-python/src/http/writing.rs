@@ -1,6 +1,5 @@
 //! Answers that are written piece by piece: what the Python half, which waits, asks of a request.
 
-use std::cell::UnsafeCell;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
@@ -8,6 +7,8 @@ use sennit_driver::http1::server::{Begun, PieceRefused, Room, Serial};
 use sennit_engine::stream::Chunk;
 
 use super::application::{Held, PythonConnection, raise_ours};
+use super::fields::field_lines;
+use super::helpers::Helper;
 use super::ready;
 use super::request::Request;
 use super::response::{self, BodyBytes};
@@ -15,30 +16,13 @@ use crate::kit::{
     Object, Outcome, Raised, no_arguments, none, one_argument, positional, raise, row,
 };
 
-struct Sender(UnsafeCell<Option<Object>>);
-
-// SAFETY: used under the GIL only.
-unsafe impl Sync for Sender {}
-
-/// The coroutine function of the Python half that sends the pieces of an answer.
-static SENDER: Sender = Sender(UnsafeCell::new(None));
-
-/// `set_piece_sender(function)`.
-pub fn set_piece_sender(function: Object) {
-    // SAFETY: GIL; the old one is dropped after the write.
-    let before = unsafe { (*SENDER.0.get()).replace(function) };
-    drop(before);
-}
-
 /// The coroutine that sends a response in pieces; `None` for what is no such response.
 #[inline]
 pub fn coroutine_for(value: &Object, request: &Object) -> Outcome<Option<Object>> {
     if response::pieces_of(value).is_none() {
         return Ok(None);
     }
-    // SAFETY: a short read; GIL.
-    let Some(sender) = (unsafe { (*SENDER.0.get()).clone() }) else { return Ok(None) };
-    sender.call(&[request.as_ptr(), value.as_ptr()]).map(Some)
+    Helper::Pieces.get()?.call(&[request.as_ptr(), value.as_ptr()]).map(Some)
 }
 
 type Parts = (Rc<PythonConnection>, Serial, Rc<Held>);
@@ -125,7 +109,7 @@ one_argument!(end_answer, Request, |this, trailers| {
 one_argument!(send_early_hints, Request, |this, headers| {
     // SAFETY: a live argument; GIL.
     let headers = unsafe { Object::from_borrowed(headers) };
-    let lines = response::field_lines(&headers)?;
+    let lines = field_lines(&headers)?;
     let (connection, serial, held) = parts(this)?;
     let reactor = held.state()?.reactor();
     Ok(Object::boolean(connection.send_interim(reactor, serial, 103, &lines)))

@@ -173,4 +173,33 @@ impl<'a> Keywords<'a> {
         }
         Ok(found)
     }
+
+    /// The values of a function's parameters in the order of `names`, of which the first `positional` may come without
+    /// a name.
+    pub fn bind<const COUNT: usize>(
+        &self,
+        function: &str,
+        args: Args<'_>,
+        positional: usize,
+        names: &[&CStr; COUNT],
+    ) -> Outcome<[Option<Object>; COUNT]> {
+        args.expect(function, 0, positional)?;
+        let mut found = self.named(function, names)?;
+        for (index, value) in args.0.iter().enumerate() {
+            if found[index].replace(*value).is_some() {
+                let name = names[index].to_string_lossy();
+                let message = format!("{function}() got multiple values for argument '{name}'");
+                // SAFETY: reading a static of the interpreter; GIL.
+                return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
+            }
+        }
+        // SAFETY: every value lives as long as the call; GIL.
+        let own = |value: *mut ffi::PyObject| unsafe { Object::from_borrowed(value) };
+        Ok(found.map(|value| value.map(own)))
+    }
+}
+
+/// An argument for which `None` is as good as nothing.
+pub fn unless_none(value: Option<Object>) -> Option<Object> {
+    value.filter(|value| !value.is_none())
 }

@@ -272,15 +272,7 @@ macro_rules! row {
             $doc,
         )
     };
-    (class $name:literal, $function:ident, $doc:literal) => {
-        $crate::kit::method(
-            $name,
-            pyo3_ffi::PyMethodDefPointer { PyCFunctionFast: $function },
-            pyo3_ffi::METH_FASTCALL | pyo3_ffi::METH_CLASS,
-            $doc,
-        )
-    };
-    (keywords $name:literal, $function:ident, $doc:literal) => {
+    (keywords $name:literal, $function:ident, $doc:expr) => {
         $crate::kit::method(
             $name,
             pyo3_ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: $function },

@@ -65,11 +65,24 @@ pub fn push_field(
     name: &[u8],
     value: &[u8],
 ) -> Result<(), LocalProtocolError> {
+    match reserved_field(name) {
+        Some(field) => Err(LocalProtocolError::ReservedField(field)),
+        None => push_any_field(block, name, value),
+    }
+}
+
+/// As [`push_field`] with reserved fields let through: for a block that is looked at, not sent.
+///
+/// # Errors
+///
+/// As [`push_field`], but for a [`ReservedField`].
+pub fn push_any_field(
+    block: &mut Vec<u8>,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), LocalProtocolError> {
     if !is_token(name) {
         return Err(LocalProtocolError::BadFieldName);
-    }
-    if let Some(field) = reserved_field(name) {
-        return Err(LocalProtocolError::ReservedField(field));
     }
     check_field_value(value)?;
     let value = trim(value);
@@ -94,7 +107,7 @@ pub fn check_field_value(value: &[u8]) -> Result<(), LocalProtocolError> {
 }
 
 /// Drops spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }

@@ -10,6 +10,7 @@
 //! | `error` | the two errors and what each says |
 //! | `head` | the lines of a head: where it ends, what a line may hold |
 //! | `fields` | the fields that decide about framing and the connection |
+//! | `lines` | blocks of field lines, looked through without an index |
 //! | `request`, `target` | the server's reader, forms of a request target and of Host |
 //! | `response` | the client's reader |
 //! | `body` | framing: none, length, chunked, until close |
@@ -26,6 +27,7 @@ mod error;
 mod fields;
 mod head;
 mod limits;
+mod lines;
 mod request;
 mod response;
 mod status;
@@ -39,8 +41,9 @@ pub use encode::{
     encode_continue, encode_request_head, encode_response_head, encode_simple_error,
 };
 pub use error::{Fault, LocalProtocolError, RemoteProtocolError};
-pub use fields::{ReservedField, check_field_value, push_field, reserved_field};
+pub use fields::{ReservedField, check_field_value, push_any_field, push_field, reserved_field};
 pub use limits::{Limits, MAX_FIELDS};
+pub use lines::{FieldLines, remove_field};
 pub use request::{RequestHead, RequestReader};
 pub use response::{RequestKind, ResponseHead, ResponseReader};
 pub use status::reason_phrase;

@@ -115,8 +115,7 @@ impl Body {
         if let (Portion::Whole(limit), Some(length)) = (portion, self.announced)
             && length > limit as u64
         {
-            self.fail(BodyFailure::TooLarge(limit));
-            return false;
+            return self.refuse(limit);
         }
         if self.state == BodyState::Waiting {
             self.state = BodyState::Asked;
@@ -128,13 +127,15 @@ impl Body {
 
     fn check_size(&mut self) -> bool {
         match self.portion {
-            Portion::Whole(limit) if self.bytes.len() > limit => {
-                self.bytes = Vec::new();
-                self.state = BodyState::Failed(BodyFailure::TooLarge(limit));
-                false
-            }
+            Portion::Whole(limit) if self.bytes.len() > limit => self.refuse(limit),
             _ => true,
         }
+    }
+
+    fn refuse(&mut self, limit: usize) -> bool {
+        self.bytes = Vec::new();
+        self.state = BodyState::Failed(BodyFailure::TooLarge(limit));
+        false
     }
 
     /// The application has got what it has waited for; nothing more is read for it.
