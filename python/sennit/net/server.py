@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit.errors import ConfigError
 from sennit.net.binding import open_datagrams
+from sennit.net.reloading import CertificateWatch
 from sennit.net.url import Endpoint, endpoint_url
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ _logger = logging.getLogger("sennit.net")
 
 GRACE = 30.0
 """Seconds that connections have to end when a server closes."""
-
-_RELOAD_INTERVAL = 1.0
-"""Seconds between two looks at the files of certificates."""
 
 
 class ServerState(enum.Enum):
@@ -53,8 +51,7 @@ class Server:
         self._servers: list[asyncio.Server] = []
         self._limits: tuple[int, int | None] = (0, None)
         self._paths: dict[str, int] = {}
-        self._tls: list[ServerTls] = []
-        self._watch: asyncio.TimerHandle | None = None
+        self._certificates = CertificateWatch(reactor)
         self._transports: set[Any] = set()
         self._handshaking: set[Any] = set()
         self._sockets: list[Any] = []
@@ -63,8 +60,6 @@ class Server:
         self._refused = 0
         self._refused_address = 0
         self._failed_handshakes = 0
-        self._reloads = 0
-        self._failed_reloads = 0
 
     def __repr__(self) -> str:
         return f"<sennit.net.Server {self._state.name} {' '.join(self._urls)}>"
@@ -105,8 +100,8 @@ class Server:
             "connections_refused": self._refused,
             "connections_refused_per_address": self._refused_address,
             "handshakes_failed": self._failed_handshakes,
-            "certificates_reloaded": self._reloads,
-            "certificate_reloads_failed": self._failed_reloads,
+            "certificates_reloaded": self._certificates.reloads,
+            "certificate_reloads_failed": self._certificates.failures,
         }
 
     async def close(self, grace: float = GRACE) -> None:
@@ -176,8 +171,7 @@ class Server:
         if self._state is not ServerState.RUNNING:
             return
         self._state = ServerState.DRAINING
-        if self._watch is not None:
-            self._watch.cancel()
+        self._certificates.stop()
         for server in self._servers:
             server.close()
         self._remove_paths()
@@ -206,7 +200,7 @@ class Server:
         self, endpoint: Endpoint, options: ListenOptions, tls: ServerTls | None
     ) -> None:
         if tls is not None:
-            self._tls.append(tls)
+            self._certificates.add(tls)
         common: dict[str, Any] = {
             "backlog": options.backlog,
             "ssl": tls,
@@ -265,21 +259,7 @@ class Server:
         for server in self._servers:
             await server.start_serving()
         self._state = ServerState.RUNNING
-        if self._tls:
-            self._watch = self._reactor.call_later(_RELOAD_INTERVAL, self._reload_changed)
-
-    def _reload_changed(self) -> None:
-        for tls in self._tls:
-            if tls.has_changed():
-                try:
-                    tls.reload()
-                except ConfigError as error:
-                    self._failed_reloads += 1
-                    _logger.error("certificates stay as they were: %s", error)
-                else:
-                    self._reloads += 1
-                    _logger.info("certificates were read again, new connections get them")
-        self._watch = self._reactor.call_later(_RELOAD_INTERVAL, self._reload_changed)
+        self._certificates.start()
 
     def _connected(self) -> set[Any]:
         """The transports whose protocols have heard of their connections."""
