@@ -253,7 +253,7 @@ async def generator(_request: http.Request) -> Any:
     [
         (lambda _: None, "NoneType"),
         (lambda _: 7, "int"),
-        (lambda _: ["ok"], "list"),
+        (lambda _: ("ok",), "tuple"),
         (lambda _: bytearray(b"ok"), "bytearray"),
         (generator, "async_generator"),
     ],
