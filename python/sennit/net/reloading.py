@@ -1,4 +1,4 @@
-"""Certificates that change while a server runs: new connections get them, those that are open go on."""
+"""Certificates that change while a server runs, for its new connections."""
 
 from __future__ import annotations
 

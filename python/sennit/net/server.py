@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sennit.errors import ConfigError
 from sennit.net.binding import open_datagrams
 from sennit.net.reloading import CertificateWatch
 from sennit.net.url import Endpoint, endpoint_url

@@ -10,7 +10,7 @@
 //! | [`request`], [`request_values`] | `Request`, and what its body and cookies say |
 //! | [`response`], [`response_methods`] | `Response`, and its making and changing |
 //! | [`helpers`] | what Python helps messages with: cookies, charsets, JSON, forms |
-//! | [`headers`], [`header_methods`] | `Headers`: a view of a message's field lines |
+//! | [`headers`], [`header_block`], [`header_methods`] | `Headers`: a view of a message's field lines |
 //! | [`fields`], [`names`] | fields out of Python objects, names as Python objects |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
@@ -23,6 +23,7 @@ mod body_stream;
 mod client;
 mod fields;
 mod file_body;
+mod header_block;
 mod header_methods;
 mod headers;
 mod helpers;
