@@ -24,6 +24,10 @@ const BACK_OFF: Nanos = 100 * MILLISECOND;
 pub trait Acceptor<H: Host> {
     /// A connection has come. The socket is non-blocking.
     fn accepted(&self, reactor: &Reactor<H>, socket: OwnedFd, peer: Option<SocketAddr>);
+    /// A connection that nobody can serve, because the process ran out of descriptors: it may be told so.
+    fn refused(&self, _reactor: &Reactor<H>, socket: OwnedFd) {
+        drop(socket);
+    }
     /// The process ran out of descriptors or memory; the listener tries again in a moment. Called
     /// once for each shortage, not for each attempt.
     fn exhausted(&self, reactor: &Reactor<H>, error: io::Error);
@@ -44,6 +48,8 @@ pub struct Listener<H: Host, A: Acceptor<H>> {
     acceptor: A,
     token: Cell<Token>,
     state: Cell<State>,
+    /// A descriptor that is given up for a moment when none is left, so that those who wait can be refused.
+    reserve: Cell<Option<OwnedFd>>,
     host: std::marker::PhantomData<fn(H)>,
 }
 
@@ -73,6 +79,7 @@ impl<H: Host, A: Acceptor<H> + 'static> Listener<H, A> {
             acceptor,
             token: Cell::new(Token::NONE),
             state: Cell::new(State::Accepting),
+            reserve: Cell::new(socket::open_nothing().ok()),
             host: std::marker::PhantomData,
         });
         let token = reactor.register(listener.socket.raw(), READABLE, listener.clone())?;
@@ -106,7 +113,24 @@ impl<H: Host, A: Acceptor<H> + 'static> Listener<H, A> {
         &self.acceptor
     }
 
+    /// Refuses those who wait, with the one descriptor that was kept for that.
+    fn refuse_waiting(&self, reactor: &Reactor<H>) {
+        let reserve = self.reserve.take();
+        if reserve.is_none() {
+            return;
+        }
+        drop(reserve);
+        for _ in 0..ACCEPTS_PER_TURN {
+            match socket::accept(self.socket.raw()) {
+                Ok((socket, _)) => self.acceptor.refused(reactor, socket),
+                Err(_) => break,
+            }
+        }
+        self.reserve.set(socket::open_nothing().ok());
+    }
+
     fn rest(&self, reactor: &Reactor<H>, error: io::Error) {
+        self.refuse_waiting(reactor);
         let first = self.state.replace(State::Resting) == State::Accepting;
         let quiet = Interest::Level { readable: false, writable: false };
         if let Err(error) = reactor.change(self.socket.raw(), self.token.get(), quiet) {
@@ -162,7 +186,14 @@ impl<H: Host, A: Acceptor<H> + 'static> Source<H> for Listener<H, A> {
             Err(error) => self.rest(reactor, error),
             Ok(()) if self.state.get() == State::Closed => {}
             Ok(()) => match reactor.change(self.socket.raw(), self.token.get(), READABLE) {
-                Ok(()) => self.state.set(State::Accepting),
+                Ok(()) => {
+                    self.state.set(State::Accepting);
+                    if let Some(reserve) =
+                        self.reserve.take().or_else(|| socket::open_nothing().ok())
+                    {
+                        self.reserve.set(Some(reserve));
+                    }
+                }
                 Err(error) => self.acceptor.exhausted(reactor, error),
             },
         }

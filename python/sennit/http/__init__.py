@@ -1,20 +1,31 @@
 """HTTP/1.1: a server for plain handlers, and a client for many requests at once."""
 
 from sennit.http.client import Client, ClientResponse
+from sennit.http.events import Event, EventStream
 from sennit.http.headers import Headers
+from sennit.http.limits import LIMITS, Limit
 from sennit.http.message import FileBody, Request, Response, use_json
-from sennit.http.server import Handler, Server, listen, serve
+from sennit.http.server import Handler, Server
+from sennit.http.serving import listen, serve
+from sennit.http.upgrading import offers_upgrade, tunnel, upgrade
 
 __all__ = [
+    "LIMITS",
     "Client",
     "ClientResponse",
+    "Event",
+    "EventStream",
     "FileBody",
     "Handler",
     "Headers",
+    "Limit",
     "Request",
     "Response",
     "Server",
     "listen",
+    "offers_upgrade",
     "serve",
+    "tunnel",
+    "upgrade",
     "use_json",
 ]

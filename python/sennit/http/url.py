@@ -1,4 +1,4 @@
-"""URLs of endpoints: what they may be, and clear words where they are not."""
+"""URLs of requests: what they may be, and clear words where they are not."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from urllib.parse import quote, urlsplit
 
 from sennit.errors import ConfigError
 
-__all__ = ["Endpoint", "Target", "parse_listen_url", "parse_request_url"]
+__all__ = ["Target", "parse_request_url"]
 
 _LONGEST = 2048
 """Characters of a URL that are shown in an error."""
-
-
-class Endpoint(NamedTuple):
-    """Where to listen: host (None for every interface) and port (0 picks a free one)."""
-
-    host: str | None
-    port: int
 
 
 class Target(NamedTuple):
@@ -76,31 +69,3 @@ def _is_numeric(host: str) -> bool:
             continue
         return True
     return False
-
-
-def parse_listen_url(url: str) -> Endpoint:
-    """The endpoint of `http://HOST:PORT`.
-
-    Raises:
-        ConfigError: It is no such URL.
-        NotImplementedError: It is `https://`, which comes with a later version.
-    """
-    shown = repr(url[:_LONGEST])
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigError(f"{shown}: {error}") from error
-    if parts.scheme == "https":
-        raise NotImplementedError(f"{shown}: listening with TLS comes with a later version")
-    if parts.scheme != "http":
-        raise ConfigError(f"{shown} is no http URL; write http://HOST:PORT")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError(f"{shown} has more than host and port; write http://HOST:PORT")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{shown}: {error}; ports are 0 to 65535") from error
-    host = parts.hostname
-    if not host:
-        raise ConfigError(f"{shown} names no host; write http://127.0.0.1:{port or 8080}")
-    return Endpoint(None if host == "*" else host, 80 if port is None else port)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sennit.net.binding import open_datagrams
+from sennit.net.paths import SocketPaths
 from sennit.net.reloading import CertificateWatch
 from sennit.net.url import Endpoint, endpoint_url
 
@@ -49,7 +48,7 @@ class Server:
         self._urls: list[str] = []
         self._servers: list[asyncio.Server] = []
         self._limits: tuple[int, int | None] = (0, None)
-        self._paths: dict[str, int] = {}
+        self._paths = SocketPaths()
         self._certificates = CertificateWatch(reactor)
         self._transports: set[Any] = set()
         self._handshaking: set[Any] = set()
@@ -173,7 +172,7 @@ class Server:
         self._certificates.stop()
         for server in self._servers:
             server.close()
-        self._remove_paths()
+        self._paths.remove()
         for datagrams in self._sockets:
             if tell:
                 datagrams.close()
@@ -209,7 +208,7 @@ class Server:
         server: Any
         if endpoint.scheme == "unix":
             server = await self._reactor.create_unix_server(self.factory, endpoint.path, **common)
-            self._remember_path(endpoint.path)
+            self._paths.add(endpoint.path)
         else:
             server = await self._reactor.create_server(
                 self.factory,
@@ -237,21 +236,8 @@ class Server:
             server.close()
         for transport in self._sockets:
             transport.abort()
-        self._remove_paths()
+        self._paths.remove()
         self.factory._servers.remove(self)  # noqa: SLF001 - one room
-
-    def _remember_path(self, path: str) -> None:
-        if path[0] != "\0":
-            with contextlib.suppress(OSError):
-                self._paths[path] = Path(path).stat().st_ino
-
-    def _remove_paths(self) -> None:
-        """Remove our sockets' files, unless another server has put its own there."""
-        for path, inode in self._paths.items():
-            with contextlib.suppress(OSError):
-                if Path(path).stat().st_ino == inode:
-                    Path(path).unlink()
-        self._paths.clear()
 
     async def _serve(self, limits: tuple[int, int | None]) -> None:
         self._limits = limits

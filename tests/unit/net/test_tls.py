@@ -310,7 +310,7 @@ def test_a_chain_with_its_key_from_memory(on_reactor, certificates):
 
     async def test():
         async with await net.listen(Echo, TLS, tls=net.ServerTls(certificate=both)) as server:
-            assert not server._tls[0].has_changed()
+            assert not server._certificates._settings[0].has_changed()
             ca = (certificates.folder / "ca.pem").read_bytes()
             made = await net.connect(server.urls[0], tls=net.ClientTls(ca=ca))
             made.abort()

@@ -102,6 +102,14 @@ pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
     Ok((unsafe { OwnedFd::from_raw_fd(socket) }, peer))
 }
 
+/// A descriptor that stands for nothing but its own number.
+pub fn open_nothing() -> io::Result<OwnedFd> {
+    // SAFETY: a path that ends in zero.
+    let descriptor = check(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// The error that is pending on a socket: how an asynchronous connect has ended.
 pub fn take_error(socket: RawFd) -> io::Result<Option<io::Error>> {
     let mut error: libc::c_int = 0;

@@ -50,6 +50,8 @@ fn settings(given: &Object) -> Outcome<Settings> {
         "write_timeout" => settings.write_timeout, nanos;
         "max_requests" => settings.max_requests, |value| value as u32;
         "max_connections" => settings.max_connections, |value| value as u64;
+        "allow_connect" => settings.allow_connect, |value| value != 0.0;
+        "max_connections_per_address" => settings.max_connections_per_address, |value| value as u32;
     }
     Ok(settings)
 }
@@ -139,6 +141,7 @@ no_arguments!(statistics, HttpServer, |this| {
     let values = [
         (c"accepted", counted.accepted),
         (c"refused", counted.refused),
+        (c"refused_per_address", counted.refused_per_address),
         (c"open", counted.open),
         (c"requests", counted.requests),
         (c"answered", counted.answered),

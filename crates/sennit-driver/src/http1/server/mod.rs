@@ -6,10 +6,12 @@
 //! | `connection` | one connection: bytes in, requests in order, answers out |
 //! | `body` | the body of the request that is being answered |
 //! | `answer` | what an application answers with |
+//! | `admission` | who may connect, and how others are refused |
 //!
 //! The life of a server: NEW, it may listen; RUNNING, it accepts; DRAINING, it accepts no more, idle
 //! connections are closed and every answer is the last of its connection; STOPPED, no connection is left.
 
+mod admission;
 mod answer;
 mod body;
 mod connection;
@@ -29,6 +31,7 @@ use sennit_engine::transport::Handshake;
 use sennit_engine::{Clock, Host, Reactor, Token};
 use sennit_wire::http1::{DateCache, RemoteProtocolError, RequestHead};
 
+use admission::Addresses;
 pub use answer::{Answer, AnswerBody, AnswerHead, Begun, PieceRefused, Room};
 pub use body::{BodyFailure, BodyState, Portion};
 pub use connection::{Connection, Serial};
@@ -111,8 +114,10 @@ pub enum State {
 pub struct Statistics {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections refused because `max_connections` were open.
+    /// Connections refused because `max_connections` were open, or no descriptor was left.
     pub refused: u64,
+    /// Connections refused because their address had `max_connections_per_address` open.
+    pub refused_per_address: u64,
     /// Connections open now.
     pub open: u64,
     /// Requests handed to the application.
@@ -154,6 +159,7 @@ pub struct Server<H: Host, A: Application<H>> {
     state: Cell<State>,
     listeners: RefCell<Listeners<H, A>>,
     connections: RefCell<HashMap<u64, Weak<Connection<H, A>>>>,
+    addresses: RefCell<Addresses>,
     statistics: Cell<Statistics>,
     date: RefCell<DateCache>,
     date_is_good_until: Cell<Nanos>,
@@ -173,6 +179,7 @@ impl<H: Host, A: Application<H>> Server<H, A> {
             state: Cell::new(State::New),
             listeners: RefCell::default(),
             connections: RefCell::default(),
+            addresses: RefCell::default(),
             statistics: Cell::default(),
             date: RefCell::new(DateCache::new(0)),
             date_is_good_until: Cell::new(0),
@@ -229,10 +236,22 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         handshake: Option<Handshake>,
     ) -> io::Result<()> {
         if self.statistics.get().open >= self.settings.max_connections {
-            self.count(|statistics| statistics.refused += 1);
+            self.refuse(socket, handshake.is_some());
             return Ok(());
         }
-        let connection = Connection::start(self, reactor, socket, peer, handshake)?;
+        let most = self.settings.max_connections_per_address;
+        if !self.addresses.borrow_mut().admit(peer, most) {
+            self.count(|statistics| statistics.refused_per_address += 1);
+            return Ok(());
+        }
+        let connection = Connection::start(self, reactor, socket, peer, handshake);
+        let connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.addresses.borrow_mut().leave(peer);
+                return Err(error);
+            }
+        };
         let token = connection.token().0;
         self.connections.borrow_mut().insert(token, Rc::downgrade(&connection));
         self.count(|statistics| {
@@ -278,10 +297,19 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         self.connections.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
+    /// Nobody serves this connection; it is told so where that takes no handshake.
+    fn refuse(&self, socket: OwnedFd, has_tls: bool) {
+        self.count(|statistics| statistics.refused += 1);
+        if !has_tls {
+            admission::refuse(socket);
+        }
+    }
+
     /// A connection is gone.
-    fn forget(&self, reactor: &Reactor<H>, token: Token) {
+    fn forget(&self, reactor: &Reactor<H>, token: Token, peer: Option<SocketAddr>) {
         let known = self.connections.borrow_mut().remove(&token.0);
         if known.is_some() {
+            self.addresses.borrow_mut().leave(peer);
             self.count(|statistics| statistics.open -= 1);
             self.check_drained(reactor);
         }
@@ -335,6 +363,10 @@ impl<H: Host, A: Application<H>> Acceptor<H> for ServerAcceptor<H, A> {
         if let Err(error) = accepted {
             self.server.application.exhausted(reactor, error);
         }
+    }
+
+    fn refused(&self, _reactor: &Reactor<H>, socket: OwnedFd) {
+        self.server.refuse(socket, self.tls.is_some());
     }
 
     fn exhausted(&self, reactor: &Reactor<H>, error: io::Error) {

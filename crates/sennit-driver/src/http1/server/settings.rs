@@ -24,8 +24,12 @@ pub struct Settings {
     pub write_timeout: Nanos,
     /// Requests on one connection. Default 10,000 (nginx 1,000).
     pub max_requests: u32,
-    /// Connections open at once; further ones are closed unanswered.
+    /// Connections open at once; further ones are answered with 503.
     pub max_connections: u64,
+    /// Connections open at once from one address that is not loopback; further ones are closed. Default 256.
+    pub max_connections_per_address: u32,
+    /// Whether CONNECT goes to the application, which may make a tunnel; otherwise it is answered with 501.
+    pub allow_connect: bool,
 }
 
 impl Default for Settings {
@@ -40,6 +44,8 @@ impl Default for Settings {
             write_timeout: 30 * SECOND,
             max_requests: 10_000,
             max_connections: u64::MAX,
+            max_connections_per_address: 256,
+            allow_connect: false,
         }
     }
 }

@@ -21,10 +21,21 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             // The application answers; most do so with the status that the error names.
             return self.fail_body(reactor, BodyFailure::Protocol(*error));
         }
+        self.dismiss(reactor, error.hint, &error.to_string());
+    }
+
+    /// Nobody makes tunnels here (RFC 9110 section 15.6.2). What follows belongs to the one that was asked for.
+    #[cold]
+    pub(super) fn refuse_connect(&self, reactor: &Reactor<H>) {
+        self.server.count(|statistics| statistics.protocol_errors += 1);
+        self.dismiss(reactor, 501, "CONNECT is not served here");
+    }
+
+    /// A last answer, of the server's own.
+    fn dismiss(&self, reactor: &Reactor<H>, status: u16, detail: &str) {
         let mut inner = self.inner.borrow_mut();
-        let detail = error.to_string();
         self.server.with_date(reactor, |date| {
-            encode_simple_error(&mut inner.out, error.hint, date, &detail);
+            encode_simple_error(&mut inner.out, status, date, detail);
         });
         inner.phase = Phase::Closing;
         inner.phase_deadline = NEVER;
@@ -181,7 +192,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         }
         let token = self.token.replace(Token::NONE);
         drop(reactor.remove(token));
-        self.server.forget(reactor, token);
+        self.server.forget(reactor, token, self.peer);
     }
 
     /// Nobody is there any more to hear the answer to a request.

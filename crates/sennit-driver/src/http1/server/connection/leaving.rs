@@ -69,6 +69,6 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             statistics.upgraded += 1;
         });
         self.server.application().left(reactor, pending, stream, input);
-        self.server.forget(reactor, token);
+        self.server.forget(reactor, token, self.peer);
     }
 }

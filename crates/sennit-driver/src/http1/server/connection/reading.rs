@@ -204,6 +204,10 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         head: &RequestHead<'_, '_>,
         rest: &[u8],
     ) -> Option<usize> {
+        if head.method == "CONNECT" && !self.server.settings().allow_connect {
+            self.refuse_connect(reactor);
+            return None;
+        }
         let mut used = 0;
         let body = if head.framing == Framing::None {
             None

@@ -1,0 +1,132 @@
+"""Serving HTTP: `listen` inside a running reactor, `serve` as a whole program."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import TYPE_CHECKING, Any
+
+from sennit.errors import ConfigError
+from sennit.http.endpoints import ListenEndpoint, parse_listen_url
+from sennit.http.limits import check_limits
+from sennit.http.server import GRACE, Handler, Server
+from sennit.reactor import current_reactor, run
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+    from sennit.net.tls import ServerTls
+    from sennit.reactor import Reactor
+
+__all__ = ["listen", "serve"]
+
+_logger = logging.getLogger("sennit.http")
+
+
+async def listen(
+    handler: Handler, *urls: str, tls: ServerTls | None = None, **limits: float
+) -> Server:
+    """Serve a handler; returns when the sockets listen.
+
+    Args:
+        handler: Called with each request; returns an `http.Response`, `str`, `bytes`, `dict` or
+            `list`, or is a coroutine function that does. CONNECT is refused with 501 unless it has
+            an attribute `handles_connect` that is true.
+        *urls: Where to listen, each `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`; `*`
+            as the host means every interface, port 0 a free one.
+        tls: Certificates and keys of the `https://` URLs; files that change are read again.
+        **limits: What one peer may cost, by name: `sennit.http.LIMITS` has all of them.
+
+    Raises:
+        ConfigError: A URL or a limit makes no sense, or a certificate cannot be used.
+        OSError: An address is in use or is not ours.
+        RuntimeError: No sennit.Reactor runs in this thread.
+    """
+    reactor = current_reactor()
+    if not callable(handler):
+        raise ConfigError(f"the handler is {handler!r}, which cannot be called")
+    if not urls:
+        raise ConfigError("listen() needs at least one URL, such as http://127.0.0.1:8080")
+    endpoints = [parse_listen_url(url) for url in urls]
+    for endpoint in endpoints:
+        if endpoint.scheme == "https" and tls is None:
+            raise ConfigError(f"{endpoint.url!r} needs tls, a sennit.net.ServerTls")
+    settings = check_limits(limits)
+    settings["allow_connect"] = float(bool(getattr(handler, "handles_connect", False)))
+    server = Server(reactor, handler, settings)
+    bound: list[tuple[ListenEndpoint, socket.socket]] = []
+    try:
+        for endpoint in endpoints:
+            bound += [(endpoint, sock) for sock in await _bind(reactor, endpoint)]
+        for endpoint, sock in bound:
+            server._listen(endpoint, sock, tls if endpoint.scheme == "https" else None)  # noqa: SLF001 - one room
+        server._certificates.start()  # noqa: SLF001
+    except BaseException:
+        server._abort()  # noqa: SLF001
+        for _, sock in bound:
+            sock.close()
+        raise
+    return server
+
+
+async def _bind(reactor: Reactor, endpoint: ListenEndpoint) -> list[socket.socket]:
+    if endpoint.path:
+        sock = reactor._bind_path(endpoint.path)  # noqa: SLF001 - the reactor's own listening
+        sock.setblocking(False)
+        return [sock]
+    return await reactor._listening_sockets(endpoint.host, endpoint.port)  # noqa: SLF001
+
+
+def serve(
+    handler: Handler,
+    *urls: str,
+    grace: float = GRACE,
+    tls: ServerTls | None = None,
+    **limits: float,
+) -> None:
+    """Serve a handler until SIGINT or SIGTERM; a second signal stops at once.
+
+    Args:
+        handler: As for `listen`.
+        *urls: As for `listen`.
+        grace: Seconds for what is being answered when the first signal comes.
+        tls: As for `listen`.
+        **limits: As for `listen`.
+
+    Raises:
+        ConfigError: A URL or a setting makes no sense.
+        OSError: An address is in use or is not ours.
+    """
+    run(_serve(handler, urls, grace, {"tls": tls, **limits}))
+
+
+async def _serve(
+    handler: Handler, urls: tuple[str, ...], grace: float, settings: dict[str, Any]
+) -> None:
+    reactor = current_reactor()
+    server = await listen(handler, *urls, **settings)
+    stops = 0
+    closing: asyncio.Task[None] | None = None
+
+    def stop(name: str) -> None:
+        nonlocal stops, closing
+        stops += 1
+        if stops == 1:
+            _logger.info("%s: closing, at most %g s for what is being answered", name, grace)
+            closing = reactor.create_task(server.close(grace))
+        else:
+            _logger.warning("%s again: stopping at once", name)
+            server._abort()  # noqa: SLF001 - one room
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        reactor.add_signal_handler(number, stop, number.name)
+    try:
+        _logger.info("serving on %s", ", ".join(server.urls))
+        await server.wait_closed()
+        if closing is not None:
+            await closing
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            reactor.remove_signal_handler(number)
+        await server.close(0)
