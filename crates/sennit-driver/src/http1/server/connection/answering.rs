@@ -134,7 +134,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             let inner = self.inner.borrow();
             let body = inner.body.as_ref();
             // A body that is being read may be complete before the answer is.
-            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed());
+            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed);
             (inner.exchange.is_old, inner.exchange.is_head, is_unread)
         };
         let delimiter = match length {

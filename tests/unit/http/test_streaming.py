@@ -1,0 +1,462 @@
+"""Bodies that come piece by piece: requests as fast as their handler takes them, answers as fast
+as their client does."""
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+import pytest
+
+from sennit import errors, http
+from tests.unit.http.talking import (
+    GET,
+    Peer,
+    chunked,
+    connected,
+    eventually,
+    post,
+    with_peer,
+    with_server,
+)
+
+BIG = bytes(range(256)) * 8192  # 2 MiB
+
+
+async def decode(peer: Peer) -> tuple[http.Headers, bytes, bytes]:
+    """Head, body and trailer section of an answer in chunks."""
+    head = await peer.head()
+    assert head.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in head.headers
+    pieces = []
+    while size := int(await peer.reader.readuntil(b"\r\n"), 16):
+        pieces.append(await peer.reader.readexactly(size))
+        assert await peer.reader.readexactly(2) == b"\r\n"
+    trailers = b""
+    while (line := await peer.reader.readuntil(b"\r\n")) != b"\r\n":
+        trailers += line
+    return http.Headers(head.headers), b"".join(pieces), trailers
+
+
+# -- requests -------------------------------------------------------------------------------------
+
+
+async def total(request: http.Request) -> str:
+    size = 0
+    async for piece in request.stream():
+        assert isinstance(piece, bytes)
+        assert piece
+        size += len(piece)
+    return str(size)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        post(BIG),
+        chunked(*(BIG[at : at + 70_001] for at in range(0, len(BIG), 70_001))),
+        chunked(*(BIG[at : at + 10] for at in range(0, 5000, 10))),
+        post(b""),
+        post(b"x"),
+        GET,
+    ],
+    ids=["length", "chunks", "tiny chunks", "empty", "one byte", "no body"],
+)
+@pytest.mark.parametrize("size", [1_000_000_000, 65_537, 7])
+def test_a_body_is_streamed_whole(raw: bytes, size: int) -> None:
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        if size == 7 and len(raw) > 20_000:
+            return
+        for at in range(0, len(raw), size):
+            peer.send(raw[at : at + size])
+            await peer.writer.drain()
+        body = raw.partition(b"\r\n\r\n")[2]
+        if b"chunked" in raw:
+            body = BIG if len(raw) > 100_000 else BIG[:5000]
+        assert (await peer.answer()).body == str(len(body)).encode()
+        # The connection goes on.
+        assert (await peer.ask()).body == b"0"
+        assert server.statistics()["bodies_too_large"] == 0
+
+    assert with_peer(total, scenario, max_body_size=10) == []
+
+
+def test_what_nobody_asks_for_is_not_read() -> None:
+    sizes: list[int] = []
+    go = asyncio.Event()
+
+    async def handler(request: http.Request) -> str:
+        async for piece in request.stream():
+            sizes.append(len(piece))
+            await go.wait()
+        return "done"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.writer.transport.set_write_buffer_limits(high=0)
+        peer.send(post(b"x" * 50_000_000))
+        blocked = asyncio.ensure_future(peer.writer.drain())
+        await eventually(lambda: sizes)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # Most of it waits on the other side.
+        assert len(sizes) == 1
+        assert not blocked.done()
+        go.set()
+        assert (await peer.answer()).body == b"done"
+        await blocked
+        assert sum(sizes) == 50_000_000
+        assert max(sizes) <= 512 * 1024
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_continue_is_sent_when_the_stream_is_asked_for() -> None:
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        head, _, body = post(b"hello", "Expect: 100-continue").partition(b"\r\n\r\n")
+        peer.send(head + b"\r\n\r\n")
+        assert (await peer.head()).status == 100
+        peer.send(body)
+        assert (await peer.answer()).body == b"5"
+
+    assert with_peer(total, scenario) == []
+
+
+def test_a_stream_breaks_off_with_its_connection() -> None:
+    seen: list[BaseException] = []
+
+    async def handler(request: http.Request) -> str:
+        try:
+            async for _ in request.stream():
+                pass
+        except errors.ConnectionLostError as error:
+            seen.append(error)
+            raise
+        return "never"
+
+    async def scenario(server: http.Server) -> None:
+        async with connected(server) as peer:
+            peer.send(post(b"x" * 1000)[:-500])
+            peer.writer.write_eof()
+            assert (await peer.head()).status == 400
+
+    assert with_server(handler, scenario) == []
+    assert len(seen) == 1
+
+
+def test_a_broken_chunk_ends_the_stream_with_an_error() -> None:
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(chunked(b"hello")[:-5] + b"zz\r\n")
+        assert (await peer.answer()).status == 400
+        assert await peer.end() == b""
+
+    assert with_peer(total, scenario) == []
+
+
+def test_what_was_taken_whole_is_one_piece() -> None:
+    async def handler(request: http.Request) -> str:
+        await request.body()
+        pieces = [piece async for piece in request.stream()]
+        assert [piece async for piece in request.stream()] == pieces
+        return repr(pieces)
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask(post(b"hello"))).body == b"[b'hello']"
+        assert (await peer.ask(post(b""))).body == b"[]"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_two_tasks_cannot_wait_for_one_stream() -> None:
+    async def handler(request: http.Request) -> str:
+        first = asyncio.ensure_future(anext(request.stream()))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="another task is waiting"):
+            await anext(request.stream())
+        return (await first).decode()
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        head, _, body = post(b"hello").partition(b"\r\n\r\n")
+        peer.send(head + b"\r\n\r\n")
+        await asyncio.sleep(0.01)
+        peer.send(body)
+        assert (await peer.answer()).body == b"hello"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_handler_may_stop_reading() -> None:
+    async def handler(request: http.Request) -> str:
+        return str(len(await anext(request.stream())) > 0)
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(post(b"x" * 1_000_000))
+        answer = await peer.answer()
+        # Nobody will read the rest: the connection ends.
+        assert (answer.body, answer.headers["connection"]) == (b"True", "close")
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_larger_body_may_be_asked_for() -> None:
+    async def handler(request: http.Request) -> str:
+        if request.path == "/small":
+            with pytest.raises(errors.RemoteProtocolError, match="larger than 3 bytes"):
+                await request.body(max_size=3)
+            return "refused"
+        return str(len(await request.body(max_size=100)))
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask(post(b"x" * 50))).body == b"50"
+        assert (await peer.ask(post(b"xxxx", path="/small"))).body == b"refused"
+
+    assert with_peer(handler, scenario, max_body_size=10) == []
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+
+async def letters() -> Any:
+    for letter in "abc":
+        yield letter
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        letters,
+        lambda: iter(["a", b"b", "c"]),
+        lambda: ["a", "", "b", "c"],
+        lambda: (letter for letter in "abc"),
+    ],
+    ids=["async", "iterator", "list", "generator"],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_pieces_are_chunks(make: Any, is_async: bool) -> None:
+    def respond(_request: http.Request) -> http.Response:
+        return http.Response(make(), headers={"x-a": "b"}, content_type="text/plain")
+
+    async def respond_later(request: http.Request) -> http.Response:
+        await asyncio.sleep(0)
+        return respond(request)
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        for count in range(1, 4):
+            peer.send(GET)
+            headers, body, trailers = await decode(peer)
+            assert (headers["x-a"], headers["content-type"]) == ("b", "text/plain")
+            assert (body, trailers) == (b"abc", b"")
+            assert server.statistics()["answered"] == count
+
+    assert with_peer(respond_later if is_async else respond, scenario) == []
+
+
+def test_an_answer_without_pieces_is_empty() -> None:
+    async def nothing() -> Any:
+        for piece in ():
+            yield piece
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        assert (await decode(peer))[1] == b""
+
+    assert with_peer(lambda _: http.Response(nothing()), scenario) == []
+
+
+def test_trailers_come_behind_the_body() -> None:
+    def handler(request: http.Request) -> http.Response:
+        count = 0
+
+        async def pieces() -> Any:
+            nonlocal count
+            for _ in range(3):
+                count += 1
+                yield "x"
+
+        response = http.Response(pieces())
+        late = {"x-count": "fixed"}
+        response.trailers = (lambda: {"x-count": str(count)}) if request.path == "/late" else late
+        return response
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        assert (await decode(peer))[2] == b"x-count: fixed\r\n"
+        peer.send(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await decode(peer))[2] == b"x-count: 3\r\n"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_head_request_gets_no_pieces() -> None:
+    closed: list[str] = []
+
+    async def pieces() -> Any:
+        try:
+            yield "x"
+            yield "y"
+        finally:
+            closed.append("closed")
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await peer.answer(to_head=True)).status == 200
+        assert closed == ["closed"]
+        peer.send(GET)
+        assert (await decode(peer))[1] == b"xy"
+
+    assert with_peer(lambda _: http.Response(pieces()), scenario) == []
+
+
+def test_http_1_0_gets_its_body_until_the_end() -> None:
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        head = await peer.head()
+        assert head.headers["connection"] == "close"
+        assert "transfer-encoding" not in head.headers
+        assert await peer.end() == b"abc"
+
+    assert with_peer(lambda _: http.Response(letters()), scenario) == []
+
+
+def test_a_slow_reader_slows_the_generator() -> None:
+    made = 0
+
+    async def pieces() -> Any:
+        nonlocal made
+        for _ in range(1000):
+            made += 1
+            yield b"x" * 65536
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        peer.send(GET)
+        await eventually(lambda: made > 1)
+        before = -1
+        while before != made:
+            before = made
+            for _ in range(200):
+                await asyncio.sleep(0)
+        # What the kernel takes for a socket is a few megabytes.
+        assert made < 400
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await decode(peer))[1]) == 65_536_000
+        assert server.statistics()["answered"] == 1
+
+    assert with_peer(lambda _: http.Response(pieces()), scenario) == []
+
+
+def test_a_client_that_resets_cancels_the_generator() -> None:
+    ended: list[str] = []
+
+    async def pieces() -> Any:
+        try:
+            yield "first"
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        finally:
+            ended.append("closed")
+
+    async def scenario(server: http.Server) -> None:
+        async with connected(server) as peer:
+            peer.send(GET)
+            await peer.head()
+            sock = peer.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.writer.transport.abort()
+        await eventually(lambda: len(ended) == 2)
+        assert ended == ["cancelled", "closed"]
+        assert server.statistics()["abandoned"] == 1
+
+    assert with_server(lambda _: http.Response(pieces()), scenario) == []
+
+
+def test_an_error_before_the_first_piece_is_a_500() -> None:
+    async def pieces() -> Any:
+        raise ValueError("early")
+        yield "never"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask()).status == 500
+        assert (await peer.ask()).status == 500
+
+    reports = with_peer(lambda _: http.Response(pieces()), scenario)
+    assert [str(report["exception"]) for report in reports] == ["early", "early"]
+
+
+@pytest.mark.parametrize("raw", [GET, b"GET / HTTP/1.0\r\n\r\n"], ids=["1.1", "1.0"])
+def test_an_error_between_pieces_breaks_the_answer_off(raw: bytes) -> None:
+    async def pieces() -> Any:
+        yield "first"
+        await asyncio.sleep(0)
+        raise ValueError("late")
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(raw)
+        head = await peer.head()
+        assert head.status == 200
+        with_reset = False
+        try:
+            rest = await peer.reader.read()
+        except ConnectionResetError:
+            rest, with_reset = b"", True
+        # No client can take this for the whole.
+        assert b"0\r\n\r\n" not in rest
+        assert with_reset == (raw is not GET)
+
+    reports = with_peer(lambda _: http.Response(pieces()), scenario)
+    assert [str(report["exception"]) for report in reports] == ["late"]
+
+
+def test_a_piece_that_is_no_bytes_is_named() -> None:
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        await peer.end()
+
+    reports = with_peer(lambda _: http.Response(iter(["a", 7])), scenario)
+    assert "a piece of the body is 7; pieces are str or bytes" in str(reports[0]["exception"])
+
+
+def test_an_echo_streams_both_ways_at_once() -> None:
+    async def handler(request: http.Request) -> http.Response:
+        async def back() -> Any:
+            async for piece in request.stream():
+                yield piece
+
+        return http.Response(back())
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        for _ in range(2):
+            peer.send(post(BIG))
+            assert (await decode(peer))[1] == BIG
+        assert server.statistics()["accepted"] == 1
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_early_hints_come_before_the_answer() -> None:
+    def handler(request: http.Request) -> str:
+        return str(request.send_early_hints([("link", "</a>"), ("link", "</b>")]))
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        raw = await peer.reader.readuntil(b"\r\n\r\n")
+        assert raw == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nlink: </b>\r\n\r\n"
+        assert (await peer.answer()).body == b"True"
+        peer.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await peer.answer()).body == b"False"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_hints_cannot_carry_a_second_line() -> None:
+    def handler(request: http.Request) -> str:
+        with pytest.raises(errors.LocalProtocolError):
+            request.send_early_hints({"link": "a\r\nx: y"})
+        return "refused"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask()).body == b"refused"
+
+    assert with_peer(handler, scenario) == []
