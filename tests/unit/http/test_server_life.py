@@ -58,7 +58,7 @@ def test_a_url_that_makes_no_sense(url: str, words: str) -> None:
 
 def test_https_needs_certificates() -> None:
     async def main() -> None:
-        with pytest.raises(errors.ConfigError, match="needs tls, a sennit.net.ServerTls"):
+        with pytest.raises(errors.ConfigError, match="needs tls, a sennit"):
             await http.listen(path, "https://127.0.0.1:0")
 
     sennit.run(main())

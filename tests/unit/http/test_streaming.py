@@ -1,5 +1,4 @@
-"""Bodies that come piece by piece: requests as fast as their handler takes them, answers as fast
-as their client does."""
+"""Bodies that come piece by piece, in and out, as fast as the slower side takes them."""
 
 import asyncio
 import socket
@@ -7,8 +6,6 @@ import struct
 from typing import Any
 
 import pytest
-
-from sennit import errors, http
 from tests.unit.http.talking import (
     GET,
     Peer,
@@ -19,6 +16,8 @@ from tests.unit.http.talking import (
     with_peer,
     with_server,
 )
+
+from sennit import errors, http
 
 BIG = bytes(range(256)) * 8192  # 2 MiB
 
