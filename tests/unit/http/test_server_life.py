@@ -344,15 +344,13 @@ def test_no_descriptor_is_left_for_a_connection(caplog: pytest.LogCaptureFixture
             await eventually(lambda: caplog.records)
             counted = server.statistics()
         assert counted["accepted"] < 3
-        # The descriptor in reserve serves to tell the others.
         assert counted["accepted"] + counted["refused"] == 3
         await eventually(lambda: server.statistics()["answered"] == counted["accepted"])
         ends = sorted(peer.recv(1000).rpartition(b"\n")[0][-20:] for peer in peers)
         assert ends.count(b"too many connections") == counted["refused"]
         for peer in peers:
             peer.close()
-        # It recovers by itself.
-        async with connected(server) as late:
+        async with connected(server) as late:  # it recovers by itself
             assert (await late.ask()).body == b"/"
 
     assert with_server(path, scenario) == []
