@@ -414,6 +414,11 @@ impl<B: AsRef<[u8]>> Stream<B> {
         socket::reset_on_close(self.descriptor());
     }
 
+    /// Bytes that are with the kernel and not with the peer; `None` where nobody knows.
+    pub fn untaken(&self) -> Option<usize> {
+        socket::untaken(self.descriptor())
+    }
+
     /// Throws away what has come, encrypted or not, before the socket is closed.
     pub fn throw_input_away(&self) {
         socket::discard_input(self.descriptor());
