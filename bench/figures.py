@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_tls
+import figures_transfer
 import figures_udp
 import measure
 import streams
@@ -203,7 +204,7 @@ FIGURES = {
         *figures_udp.FIGURES,
     )
 }
-FIGURES |= streams.FIGURES
+FIGURES |= streams.FIGURES | figures_transfer.FIGURES
 
 
 def parser() -> argparse.ArgumentParser:
