@@ -81,7 +81,8 @@ pub enum Piece<B> {
 }
 
 impl<B: AsRef<[u8]>> Piece<B> {
-    fn length(&self) -> usize {
+    /// Its bytes.
+    pub fn length(&self) -> usize {
         match self {
             Piece::Bytes(chunk) => chunk.as_ref().len(),
             Piece::File(file) => file.length(),

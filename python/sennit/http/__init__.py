@@ -2,6 +2,8 @@
 
 from sennit.http.client import Client, ClientResponse
 from sennit.http.events import Event, EventStream
+from sennit.http.files import file_response
+from sennit.http.folder import Folder
 from sennit.http.headers import Headers
 from sennit.http.limits import LIMITS, Limit
 from sennit.http.message import FileBody, Request, Response, use_json
@@ -16,12 +18,14 @@ __all__ = [
     "Event",
     "EventStream",
     "FileBody",
+    "Folder",
     "Handler",
     "Headers",
     "Limit",
     "Request",
     "Response",
     "Server",
+    "file_response",
     "listen",
     "offers_upgrade",
     "serve",

@@ -14,7 +14,7 @@ use sennit_driver::http1::server::{
     Portion, Room, Serial, Server, Settings, Statistics,
 };
 use sennit_engine::poller::Event;
-use sennit_engine::stream::{Chunk, Stream};
+use sennit_engine::stream::{Chunk, Piece, Stream};
 use sennit_engine::{Clock, EpollPoller, Host, Interest, Nanos, Poller, Reactor, Token};
 use sennit_wire::http1::RequestHead;
 
@@ -183,7 +183,7 @@ impl App {
                 connection.end_answer(reactor, *serial, b"x-end: yes\r\n").unwrap();
                 return;
             }
-            let piece = Chunk::Shared(PIECE.to_vec());
+            let piece = Piece::Bytes(Chunk::Shared(PIECE.to_vec()));
             let sent = connection.send_piece(reactor, *serial, piece);
             match sent {
                 Ok(Room::Free) => {}
