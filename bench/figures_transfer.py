@@ -78,9 +78,7 @@ def transfer(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     return results
 
 
-def _row(
-    server: Server, seen: dict[str, list[tuple[float, float]]], before: int
-) -> dict[str, Any]:
+def _row(server: Server, seen: dict[str, list[tuple[float, float]]], before: int) -> dict[str, Any]:
     own, base = seen[server.name], seen["nginx"]
     ratios = [mine[1] / other[1] for mine, other in zip(own, base, strict=True)]
     walls = [other[0] / mine[0] for mine, other in zip(own, base, strict=True)]

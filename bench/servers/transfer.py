@@ -1,4 +1,4 @@
-"""Large bodies under `sennit.http`: /up is streamed and thrown away, /big is a file, /made is made."""
+"""Large bodies: /up is streamed and thrown away, /big is a file, /made is made."""
 
 import asyncio
 import signal

@@ -5,20 +5,14 @@ Source: RFC 9110 section 13.
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from sennit.http.policy.dates import parse_date
+from sennit.http.policy.dates import http_date, parse_date
 
 if TYPE_CHECKING:
     from sennit.http.headers import Headers
 
 __all__ = ["evaluate", "http_date", "is_range_current"]
-
-
-def http_date(seconds: float) -> str:
-    """A time since 1970 as a field has it (RFC 9110 section 5.6.7)."""
-    return formatdate(seconds, usegmt=True)
 
 
 def _tags(value: str) -> list[str]:

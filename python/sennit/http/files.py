@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sennit.errors import ConfigError
-from sennit.http.conditions import evaluate, http_date, is_range_current
+from sennit.http.conditions import evaluate, is_range_current
 from sennit.http.media_types import media_type
 from sennit.http.message import FileBody, Request, Response
+from sennit.http.policy.dates import http_date
 from sennit.http.ranges import Unsatisfiable, parse_ranges
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sennit import http
-from sennit.http.conditions import evaluate, http_date, is_range_current
+from sennit.http.conditions import evaluate, is_range_current
+from sennit.http.policy.dates import http_date
 from sennit.http.ranges import MAX_RANGES, Unsatisfiable, parse_ranges
 
 ETAG = '"abc"'
