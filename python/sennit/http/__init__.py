@@ -4,6 +4,7 @@ from sennit.http.client import Client, ClientResponse
 from sennit.http.events import Event, EventStream
 from sennit.http.files import file_response
 from sennit.http.folder import Folder
+from sennit.http.forms import Form, FormFile, FormLimits, read_form
 from sennit.http.headers import Headers
 from sennit.http.limits import LIMITS, Limit
 from sennit.http.message import FileBody, Request, Response, use_json
@@ -19,6 +20,9 @@ __all__ = [
     "EventStream",
     "FileBody",
     "Folder",
+    "Form",
+    "FormFile",
+    "FormLimits",
     "Handler",
     "Headers",
     "Limit",
@@ -28,6 +32,7 @@ __all__ = [
     "file_response",
     "listen",
     "offers_upgrade",
+    "read_form",
     "serve",
     "tunnel",
     "upgrade",
