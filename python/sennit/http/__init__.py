@@ -1,6 +1,7 @@
 """HTTP/1.1: a server for plain handlers, and a client for many requests at once."""
 
 from sennit.http.client import Client, ClientResponse
+from sennit.http.compression import compress, decompressed
 from sennit.http.events import Event, EventStream
 from sennit.http.files import file_response
 from sennit.http.folder import Folder
@@ -29,6 +30,8 @@ __all__ = [
     "Request",
     "Response",
     "Server",
+    "compress",
+    "decompressed",
     "file_response",
     "listen",
     "offers_upgrade",
