@@ -1,8 +1,12 @@
 """HTTP/1.1: a server for plain handlers, and a client for many requests at once."""
 
 from sennit.http.client import Client, ClientResponse
+from sennit.http.compression import compress, decompressed
 from sennit.http.cors import cors
 from sennit.http.events import Event, EventStream
+from sennit.http.files import file_response
+from sennit.http.folder import Folder
+from sennit.http.forms import Form, FormFile, FormLimits, read_form
 from sennit.http.headers import Headers
 from sennit.http.lifespan import Hook
 from sennit.http.limits import LIMITS, Limit
@@ -29,6 +33,10 @@ __all__ = [
     "Event",
     "EventStream",
     "FileBody",
+    "Folder",
+    "Form",
+    "FormFile",
+    "FormLimits",
     "Handler",
     "Headers",
     "Hook",
@@ -41,11 +49,15 @@ __all__ = [
     "allow_hosts",
     "call",
     "compose",
+    "compress",
     "cors",
+    "decompressed",
+    "file_response",
     "limit_concurrency",
     "listen",
     "log_requests",
     "offers_upgrade",
+    "read_form",
     "serve",
     "timeout",
     "tunnel",
