@@ -77,6 +77,7 @@ names!(
     _idle,
     _open_stream,
     _manual_clock,
+    _missed,
 );
 
 /// Everything that was looked up.

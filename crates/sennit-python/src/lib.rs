@@ -101,6 +101,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"FileBody", &globals.http.file_body_type)?;
         add(module, c"Headers", &globals.http.headers_type)?;
+        add(module, c"Router", &globals.http.router_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
         add(module, c"Compressor", &coding::make_compressor_type()?)?;

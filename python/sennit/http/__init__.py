@@ -2,13 +2,25 @@
 
 from sennit.http.client import Client, ClientResponse
 from sennit.http.compression import compress, decompressed
+from sennit.http.cors import cors
 from sennit.http.events import Event, EventStream
 from sennit.http.files import file_response
 from sennit.http.folder import Folder
 from sennit.http.forms import Form, FormFile, FormLimits, read_form
 from sennit.http.headers import Headers
+from sennit.http.lifespan import Hook
 from sennit.http.limits import LIMITS, Limit
 from sennit.http.message import FileBody, Request, Response, use_json
+from sennit.http.middleware import (
+    Middleware,
+    allow_hosts,
+    call,
+    compose,
+    limit_concurrency,
+    log_requests,
+    timeout,
+)
+from sennit.http.router import ErrorHandler, Router
 from sennit.http.server import Handler, Server
 from sennit.http.serving import listen, serve
 from sennit.http.upgrading import offers_upgrade, tunnel, upgrade
@@ -17,6 +29,7 @@ __all__ = [
     "LIMITS",
     "Client",
     "ClientResponse",
+    "ErrorHandler",
     "Event",
     "EventStream",
     "FileBody",
@@ -26,17 +39,27 @@ __all__ = [
     "FormLimits",
     "Handler",
     "Headers",
+    "Hook",
     "Limit",
+    "Middleware",
     "Request",
     "Response",
+    "Router",
     "Server",
+    "allow_hosts",
+    "call",
+    "compose",
     "compress",
+    "cors",
     "decompressed",
     "file_response",
+    "limit_concurrency",
     "listen",
+    "log_requests",
     "offers_upgrade",
     "read_form",
     "serve",
+    "timeout",
     "tunnel",
     "upgrade",
     "use_json",

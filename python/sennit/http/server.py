@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from sennit.http.endpoints import ListenEndpoint
+    from sennit.http.lifespan import Lifespan
     from sennit.net.tls import ServerTls
     from sennit.reactor import Reactor
 
@@ -36,7 +37,9 @@ know this number."""
 class Server:
     """Listening sockets, a handler, and the connections between them; made by `listen`."""
 
-    def __init__(self, reactor: Reactor, handler: Handler, settings: dict[str, float]) -> None:
+    def __init__(
+        self, reactor: Reactor, handler: Handler, settings: dict[str, float], lifespan: Lifespan
+    ) -> None:
         self._reactor = reactor
         self._core = core.HttpServer(reactor, self, handler, settings)
         self._urls: list[str] = []
@@ -44,6 +47,7 @@ class Server:
         self._grace: asyncio.TimerHandle | None = None
         self._paths = SocketPaths()
         self._certificates = CertificateWatch(reactor)
+        self._lifespan = lifespan
 
     def __repr__(self) -> str:
         return f"<sennit.http.Server {self._core.state()} {' '.join(self._urls)}>"
@@ -118,8 +122,8 @@ class Server:
         await self.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed and its last connection is gone."""
-        if self._core.state() == "STOPPED":
+        """Wait until the server is closed, its last connection gone, and what is to run then done."""
+        if self._core.state() == "STOPPED" and self._lifespan.is_over:
             return
         waiter = self._reactor.create_future()
         self._waiters.append(waiter)
@@ -138,6 +142,9 @@ class Server:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
+        self._lifespan.stop_soon(self._end)
+
+    def _end(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

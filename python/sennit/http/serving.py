@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit.errors import ConfigError
 from sennit.http.endpoints import ListenEndpoint, parse_listen_url
+from sennit.http.lifespan import Hook, Hooks, Lifespan, hooks_of, layers_of
 from sennit.http.limits import check_limits
 from sennit.http.server import GRACE, Handler, Server
 from sennit.reactor import current_reactor, run
@@ -15,6 +16,7 @@ from sennit.reactor import current_reactor, run
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Iterable
 
     from sennit.net.tls import ServerTls
     from sennit.reactor import Reactor
@@ -25,7 +27,12 @@ _logger = logging.getLogger("sennit.http")
 
 
 async def listen(
-    handler: Handler, *urls: str, tls: ServerTls | None = None, **limits: float
+    handler: Handler,
+    *urls: str,
+    tls: ServerTls | None = None,
+    on_startup: Iterable[Hook] = (),
+    on_shutdown: Iterable[Hook] = (),
+    **limits: float,
 ) -> Server:
     """Serve a handler; returns when the sockets listen.
 
@@ -36,12 +43,17 @@ async def listen(
         *urls: Where to listen, each `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`; `*`
             as the host means every interface, port 0 a free one.
         tls: Certificates and keys of the `https://` URLs; files that change are read again.
+        on_startup: `def` or `async def` functions without arguments, run before the sockets listen;
+            an `http.Router` has its own, which run after these.
+        on_shutdown: The same after the server has drained, the last one first. What they raise goes
+            to the loop's exception handler.
         **limits: What one peer may cost, by name: `sennit.http.LIMITS` has all of them.
 
     Raises:
         ConfigError: A URL or a limit makes no sense, or a certificate cannot be used.
         OSError: An address is in use or is not ours.
         RuntimeError: No sennit.Reactor runs in this thread.
+        Exception: What a startup hook has raised, after what was started has been shut down.
     """
     reactor = current_reactor()
     if not callable(handler):
@@ -53,8 +65,12 @@ async def listen(
         if endpoint.scheme == "https" and tls is None:
             raise ConfigError(f"{endpoint.url!r} needs tls, a sennit.net.ServerTls")
     settings = check_limits(limits)
-    settings["allow_connect"] = float(bool(getattr(handler, "handles_connect", False)))
-    server = Server(reactor, handler, settings)
+    settings["allow_connect"] = float(
+        any(getattr(layer, "handles_connect", False) for layer in layers_of(handler))
+    )
+    lifespan = Lifespan([Hooks(on_startup, on_shutdown), *hooks_of(handler)])
+    server = Server(reactor, handler, settings, lifespan)
+    await lifespan.start()
     bound: list[tuple[ListenEndpoint, socket.socket]] = []
     try:
         for endpoint in endpoints:
@@ -68,6 +84,7 @@ async def listen(
         server._abort()  # noqa: SLF001
         for _, sock in bound:
             sock.close()
+        await lifespan.stop()
         raise
     return server
 
@@ -85,7 +102,7 @@ def serve(
     *urls: str,
     grace: float = GRACE,
     tls: ServerTls | None = None,
-    **limits: float,
+    **settings: Any,
 ) -> None:
     """Serve a handler until SIGINT or SIGTERM; a second signal stops at once.
 
@@ -94,13 +111,14 @@ def serve(
         *urls: As for `listen`.
         grace: Seconds for what is being answered when the first signal comes.
         tls: As for `listen`.
-        **limits: As for `listen`.
+        **settings: As for `listen`: hooks and limits.
 
     Raises:
         ConfigError: A URL or a setting makes no sense.
         OSError: An address is in use or is not ours.
+        Exception: What a startup hook has raised.
     """
-    run(_serve(handler, urls, grace, {"tls": tls, **limits}))
+    run(_serve(handler, urls, grace, {"tls": tls, **settings}))
 
 
 async def _serve(

@@ -12,6 +12,7 @@
 //! | [`helpers`] | what Python helps messages with: cookies, charsets, JSON, forms |
 //! | [`headers`], [`header_block`], [`header_methods`] | `Headers`: a view of a message's field lines |
 //! | [`fields`], [`names`] | fields out of Python objects, names as Python objects |
+//! | [`router`] | `core.Router`: finds the handler of a request |
 //! | [`client`] | `core.HttpClient`: a driver's client as an object |
 //! | [`native`] | the drivers without Python, for measurements |
 //! | [`settings`] | settings out of dicts, counters into them |
@@ -34,6 +35,7 @@ mod request;
 mod request_values;
 mod response;
 mod response_methods;
+mod router;
 mod server;
 mod settings;
 mod step;
@@ -132,6 +134,7 @@ pub struct HttpTypes {
     pub response_type: Object,
     pub file_body_type: Object,
     pub body_stream_type: Object,
+    pub router_type: Object,
     pub server_type: Object,
     pub client_type: Object,
     pub headers_type: Object,
@@ -148,6 +151,7 @@ impl HttpTypes {
             response_type: response::make_type()?,
             file_body_type: file_body::make_type()?,
             body_stream_type: body_stream::make_type()?,
+            router_type: router::make_type()?,
             server_type: server::make_type()?,
             client_type: client::make_type()?,
             headers_type: headers::make_type()?,

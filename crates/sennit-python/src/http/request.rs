@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{BodyFailure, BodyState, Portion, Serial};
+use sennit_driver::routing::{Pattern, decoded};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
@@ -44,6 +45,9 @@ struct Fields {
     connection: Rc<PythonConnection>,
     body: Option<Object>,
     cookies: Option<Object>,
+    /// The pattern of the route that was taken.
+    pattern: Option<Rc<Pattern>>,
+    path_params: Option<Object>,
     /// The view of the fields that is alive; it holds the request, not the other way round.
     headers: *mut ffi::PyObject,
     waiters: Vec<Object>,
@@ -76,6 +80,8 @@ pub fn make(
         connection: connection.clone(),
         body: None,
         cookies: None,
+        pattern: None,
+        path_params: None,
         headers: std::ptr::null_mut(),
         waiters: Vec::new(),
         piece_waiter: None,
@@ -166,7 +172,8 @@ impl Request {
         }
     }
 
-    fn method(&self) -> &[u8] {
+    /// The method, as sent.
+    pub fn method(&self) -> &[u8] {
         let end = self.read(|fields| fields.method as usize).unwrap_or(0);
         self.bytes().get(..end).unwrap_or_default()
     }
@@ -202,7 +209,7 @@ impl Request {
     }
 
     /// Path and query, without the scheme and authority of an absolute target.
-    fn path_and_query(&self) -> (&[u8], &[u8]) {
+    pub fn path_and_query(&self) -> (&[u8], &[u8]) {
         let mut target = self.target();
         if !target.starts_with(b"/")
             && let Some(colon) = find(target, b"://")
@@ -292,6 +299,31 @@ impl Request {
         drop(before);
     }
 
+    /// A router has found a route by this pattern, or none; what another one has found before is forgotten.
+    #[inline]
+    pub fn remember_pattern(&self, pattern: Option<Rc<Pattern>>) {
+        let before = self.read(|fields| {
+            (std::mem::replace(&mut fields.pattern, pattern), fields.path_params.take())
+        });
+        drop(before);
+    }
+
+    /// The pattern of the route that was taken.
+    pub fn pattern(&self) -> Option<Rc<Pattern>> {
+        self.read(|fields| fields.pattern.clone()).flatten()
+    }
+
+    /// The path's parameters that were read already.
+    pub fn path_params(&self) -> Option<Object> {
+        self.read(|fields| fields.path_params.clone()).flatten()
+    }
+
+    /// Keeps the path's parameters.
+    pub fn keep_path_params(&self, path_params: Object) {
+        let before = self.read(|fields| fields.path_params.replace(path_params));
+        drop(before);
+    }
+
     /// The object itself.
     pub fn pointer(&self) -> *mut ffi::PyObject {
         self.head.get()
@@ -324,24 +356,11 @@ fn ascii(bytes: &[u8]) -> Outcome<Object> {
 }
 
 /// Percent-decodes a path; what is not UTF-8 then is replaced, as in `urllib.parse.unquote`.
-fn decode(bytes: &[u8]) -> Outcome<Object> {
+pub fn decode_path(bytes: &[u8]) -> Outcome<Object> {
     if !bytes.contains(&b'%') {
         return ascii(bytes);
     }
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        let hex = |byte: u8| (byte as char).to_digit(16);
-        match (first, behind) {
-            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                plain.push((hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0)) as u8);
-                rest = after;
-            }
-            _ => plain.push(*first),
-        }
-    }
-    Object::text(&String::from_utf8_lossy(&plain))
+    Object::text(&String::from_utf8_lossy(&decoded(bytes)))
 }
 
 getter!(get_method, Request, |this| {
@@ -354,7 +373,7 @@ getter!(get_method, Request, |this| {
     }
 });
 
-getter!(get_path, Request, |this| decode(this.path_and_query().0));
+getter!(get_path, Request, |this| decode_path(this.path_and_query().0));
 getter!(get_raw_path, Request, |this| ascii(this.path_and_query().0));
 getter!(get_query, Request, |this| ascii(this.path_and_query().1));
 getter!(get_target, Request, |this| ascii(this.target()));
@@ -385,6 +404,7 @@ getter!(get_headers, Request, |this| {
     }
 });
 
+getter!(get_path_params, Request, |this| request_values::path_params(this));
 getter!(get_cookies, Request, |this| request_values::cookies(this));
 
 keywords!(body, Request, |this, args, keywords| {
@@ -437,7 +457,8 @@ unsafe extern "C" fn traverse(
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
             let waiters =
                 fields.piece_waiter.iter().chain(&fields.room_waiter).chain(&fields.waiters);
-            for value in fields.body.iter().chain(&fields.cookies).chain(waiters) {
+            let own = fields.body.iter().chain(&fields.cookies).chain(&fields.path_params);
+            for value in own.chain(waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
                     return status;
@@ -453,7 +474,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     let dropped = unsafe {
         (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
             let waiters = (fields.piece_waiter.take(), fields.room_waiter.take());
-            let own = (fields.body.take(), fields.cookies.take());
+            let own = (fields.body.take(), fields.cookies.take(), fields.path_params.take());
             (own, waiters, std::mem::take(&mut fields.waiters))
         })
     };
@@ -518,6 +539,11 @@ pub fn make_type() -> Outcome<Object> {
             (c"scheme", get_scheme, c"https over TLS, http without."),
             (c"client", get_client, c"The peer's address, None where it has no IP."),
             (c"headers", get_headers, c"The header fields."),
+            (
+                c"path_params",
+                get_path_params,
+                c"What the path has for the parameters of its route, decoded: a dict.",
+            ),
             (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
         ])
         .methods(methods())

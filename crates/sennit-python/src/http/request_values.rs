@@ -1,12 +1,12 @@
-//! What a request's body and cookies say: bytes here, policy in Python.
+//! What a request's body, cookies and path say: bytes here, policy in Python.
 
 use pyo3_ffi as ffi;
 use sennit_wire::http1::FieldLines;
 
 use super::helpers::Helper;
 use super::ready;
-use super::request::Request;
-use crate::kit::{Args, Object, Outcome};
+use super::request::{Request, decode_path};
+use crate::kit::{Args, Object, Outcome, Raised};
 
 /// A value made of the body: at once if that is there, else by a coroutine that calls the method again.
 fn of_body(
@@ -74,4 +74,26 @@ pub fn cookies(this: &Request) -> Outcome<Object> {
     };
     this.keep_cookies(cookies.clone());
     Ok(cookies)
+}
+
+/// What the path has for the parameters of its route, read when it is first asked for.
+pub fn path_params(this: &Request) -> Outcome<Object> {
+    if let Some(path_params) = this.path_params() {
+        return Ok(path_params);
+    }
+    // SAFETY: a new dict; GIL.
+    let path_params = unsafe { Object::owned(ffi::PyDict_New())? };
+    if let Some(pattern) = this.pattern() {
+        for (name, value) in pattern.parameters(this.path_and_query().0) {
+            let (name, value) = (Object::text(name)?, decode_path(value)?);
+            // SAFETY: a live dict, key and value; GIL.
+            let status =
+                unsafe { ffi::PyDict_SetItem(path_params.as_ptr(), name.as_ptr(), value.as_ptr()) };
+            if status < 0 {
+                return Err(Raised);
+            }
+        }
+    }
+    this.keep_path_params(path_params.clone());
+    Ok(path_params)
 }

@@ -19,6 +19,7 @@ use sennit_driver::http1::server::Serial;
 
 use super::adapter::{Adapter, Exchange, steps_of};
 use super::application::PythonConnection;
+use super::router;
 use super::writing;
 use crate::event_loop::LoopState;
 use crate::globals::globals;
@@ -157,6 +158,8 @@ fn log_destroy_pending(task: &Object, log: bool) -> Outcome<()> {
 /// Makes first steps for one handler.
 pub struct Stepper {
     handler: Object,
+    /// Whether the handler is a router, which is called without a detour.
+    routes: bool,
     base: Object,
     spare: RefCell<Option<Spare>>,
 }
@@ -166,7 +169,12 @@ impl Stepper {
     pub fn new(handler: Object) -> Outcome<Self> {
         // SAFETY: GIL.
         let base = unsafe { Object::owned(ffi::PyContext_CopyCurrent())? };
-        Ok(Stepper { handler, base, spare: RefCell::new(None) })
+        Ok(Stepper {
+            routes: router::is_router(&handler),
+            handler,
+            base,
+            spare: RefCell::new(None),
+        })
     }
 
     /// Shows the collector what is held here; a spare that is in use looks like somebody else's.
@@ -244,7 +252,12 @@ impl Stepper {
 
     #[inline]
     fn call(&self, adapter: &Object, request: &Object) -> Progress {
-        let called = self.handler.call(&[request.as_ptr()]);
+        let called = if self.routes {
+            // SAFETY: it is a router, and the request is live.
+            unsafe { router::route(&self.handler, request.as_ptr()) }
+        } else {
+            self.handler.call(&[request.as_ptr()])
+        };
         let steps = match called.and_then(|result| Ok((steps_of(&result)?, result))) {
             Ok((Some(steps), _)) => steps,
             Ok((None, result)) => match writing::coroutine_for(&result, request) {
