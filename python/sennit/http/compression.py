@@ -7,12 +7,12 @@ CVE-2013-3587). Do not compress answers that reflect input and carry secrets.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from sennit._native import core
 from sennit.errors import ConfigError
 from sennit.http.message import FileBody, Request, Response
+from sennit.http.middleware import around, call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -88,10 +88,7 @@ def compress(
             raise ConfigError(f"codings has {coding!r}; there are {known} and deflate")
 
     async def compressing(request: Request) -> Response:
-        answer: Any = handler(request)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        response = answer if isinstance(answer, Response) else _response(answer)
+        response = await call(handler, request)
         headers = response.headers
         accepted = request.headers.get("accept-encoding", "")
         coding = choose_coding(accepted, response, min_size, codings)
@@ -101,14 +98,7 @@ def compress(
             return response
         return _compressed(response, core.Compressor(coding, chosen[coding]), coding)
 
-    compressing.handles_connect = getattr(handler, "handles_connect", False)  # type: ignore[attr-defined]
-    return compressing
-
-
-def _response(answer: Any) -> Response:
-    if isinstance(answer, dict | list):
-        return Response.json(answer)
-    return Response(answer)
+    return around(handler, compressing)
 
 
 def _vary(headers: Headers) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sennit.errors import ConfigError
 from sennit.http.message import Request, Response
 from sennit.http.middleware import Middleware, around, call
-from sennit.http.server import Handler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sennit.http.server import Handler
 
 __all__ = ["cors"]
 
@@ -25,14 +28,15 @@ def cors(
 ) -> Middleware:
     """Middleware that lets pages of other origins call a handler.
 
-    A preflight is answered here, with 204, and does not reach the handler; the answer to one that is
-    not allowed names nothing, which the browser takes for a no. Requests without an `origin` field
-    pass unchanged.
+    A preflight is answered here, with 204, and does not reach the handler; the answer to one that
+    is not allowed names nothing, which the browser takes for a no. Requests without an `origin`
+    field pass unchanged.
 
     Args:
         *origins: Such as `https://example.org`, or `*` for all.
         methods: That a page may use.
-        headers: Fields that a page may send beside the simple ones; `*` allows whatever it asks for.
+        headers: Fields that a page may send beside the simple ones; `*` allows whatever it asks
+            for.
         expose: Fields of an answer that a page may read beside the simple ones.
         credentials: Whether cookies are sent and answers to them may be read.
         max_age: Seconds that a browser remembers a preflight; 600 is what all of them keep to.

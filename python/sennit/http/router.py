@@ -1,5 +1,7 @@
 """Routes: which handler answers a request, by its method and path."""
 
+# ruff: noqa: SLF001 - a router knows the inside of the routers that are mounted in it
+
 from __future__ import annotations
 
 import functools
@@ -298,10 +300,10 @@ class Router(core.Router):
         """Answer a request that has no route; called by the native half."""
         if self._misses is None:
             self._misses = sorted(
-                ((prefix.split("/"), handler) for prefix, handler in self._misses_for(self)),
+                ((prefix.split("/")[1:], handler) for prefix, handler in self._misses_for(self)),
                 key=lambda miss: -len(miss[0]),
             )
-        path = request.raw_path.split("/")
+        path = request.raw_path.split("/")[1:]
         return next(handler for prefix, handler in self._misses if _covers(prefix, path))(request)
 
     def _misses_for(

@@ -122,7 +122,7 @@ class Server:
         await self.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed, its last connection gone, and what is to run then done."""
+        """Wait until the server is closed, its last connection gone, and its shutdown hooks run."""
         if self._core.state() == "STOPPED" and self._lifespan.is_over:
             return
         waiter = self._reactor.create_future()

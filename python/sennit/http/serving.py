@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from sennit.http.server import GRACE, Handler, Server
 from sennit.reactor import current_reactor, run
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
     from collections.abc import Iterable
 
@@ -125,28 +125,42 @@ async def _serve(
     handler: Handler, urls: tuple[str, ...], grace: float, settings: dict[str, Any]
 ) -> None:
     reactor = current_reactor()
-    server = await listen(handler, *urls, **settings)
-    stops = 0
+    # A task, so that a signal can end it while its hooks run: what they have opened is closed.
+    starting = reactor.create_task(listen(handler, *urls, **settings))
     closing: asyncio.Task[None] | None = None
+    stops = 0
 
     def stop(name: str) -> None:
         nonlocal stops, closing
         stops += 1
-        if stops == 1:
-            _logger.info("%s: closing, at most %g s for what is being answered", name, grace)
-            closing = reactor.create_task(server.close(grace))
-        else:
+        if stops > 1:
             _logger.warning("%s again: stopping at once", name)
-            server._abort()  # noqa: SLF001 - one room
+            if starting.done():
+                starting.result()._abort()  # noqa: SLF001 - one room
+            else:
+                starting.cancel()
+        elif starting.done():
+            _logger.info("%s: closing, at most %g s for what is being answered", name, grace)
+            closing = reactor.create_task(starting.result().close(grace))
+        else:
+            _logger.info("%s: the start is given up", name)
+            starting.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         reactor.add_signal_handler(number, stop, number.name)
     try:
-        _logger.info("serving on %s", ", ".join(server.urls))
-        await server.wait_closed()
-        if closing is not None:
-            await closing
+        await asyncio.wait([starting])
+        if starting.cancelled() and stops:
+            return
+        server = starting.result()
+        try:
+            _logger.info("serving on %s", ", ".join(server.urls))
+            await server.wait_closed()
+            if closing is not None:
+                await closing
+        finally:
+            await server.close(0)
     finally:
+        starting.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             reactor.remove_signal_handler(number)
-        await server.close(0)
