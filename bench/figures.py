@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_files
+import figures_handlers
 import figures_tls
 import figures_transfer
 import figures_udp
@@ -205,7 +206,8 @@ FIGURES = {
         *figures_udp.FIGURES,
     )
 }
-FIGURES |= streams.FIGURES | figures_transfer.FIGURES | figures_files.FIGURES
+for room in (streams, figures_transfer, figures_files, figures_handlers):
+    FIGURES |= room.FIGURES
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,7 +2,9 @@
 //
 //   load PORT CONNECTIONS SECONDS RATE echo SIZE
 //   load PORT CONNECTIONS SECONDS RATE lines SIZE
-//   load PORT CONNECTIONS SECONDS RATE http [minimal|browser]
+//   load PORT CONNECTIONS SECONDS RATE http [minimal|browser|FILE]
+//
+// FILE has the bytes of one whole request.
 //
 // RATE is of messages in a second over all connections, 0 for as fast as they go; load.h has the rules. One line of
 // JSON tells the outcome.
@@ -50,11 +52,20 @@ static void make_request(int port, int is_browser) {
     message = text;
 }
 
+// A request as a file has it.
+static void read_request(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) die(path);
+    message = malloc(sizeof input);
+    message_size = fread(message, 1, sizeof input, file);
+    fclose(file);
+}
+
 int main(int argc, char **argv) {
     if (argc < 6) {
         fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS RATE echo SIZE\n"
                         "       load PORT CONNECTIONS SECONDS RATE lines SIZE\n"
-                        "       load PORT CONNECTIONS SECONDS RATE http [minimal|browser]\n");
+                        "       load PORT CONNECTIONS SECONDS RATE http [minimal|browser|FILE]\n");
         return 2;
     }
     raise_descriptor_limit();
@@ -63,6 +74,8 @@ int main(int argc, char **argv) {
         answer_size = message_size = argc > 6 ? atol(argv[6]) : 1024;
         message = memset(malloc(message_size), 'x', message_size);
         if (!strcmp(argv[5], "lines")) message[message_size - 1] = '\n';
+    } else if (argc > 6 && strcmp(argv[6], "minimal") && strcmp(argv[6], "browser")) {
+        read_request(argv[6]);
     } else {
         make_request(port, argc > 6 && !strcmp(argv[6], "browser"));
     }

@@ -1,0 +1,41 @@
+"""JSON in and out: by the request and the response, and by hand."""
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Any
+
+import sennit
+from sennit import http
+
+
+def work(document: Any) -> dict[str, Any]:
+    """What a handler does with it."""
+    return {"count": len(document["items"]), **document}
+
+
+async def by_hand(request: http.Request) -> http.Response:
+    """Parses and builds with the same functions, on bytes."""
+    answer = work(json.loads(await request.body()))
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return http.Response(text.encode(), content_type="application/json")
+
+
+async def by_request(request: http.Request) -> dict[str, Any]:
+    """The way of the documentation."""
+    return work(await request.json())
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    handler: http.Handler = by_request if sys.argv[1] == "request.json" else by_hand
+    server = await http.listen(handler, "http://127.0.0.1:0", max_requests=2**31)
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    print("PORT", server.port, flush=True)
+    await stopped.wait()
+    await server.close(0)
+
+
+sennit.run(main())
