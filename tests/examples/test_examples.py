@@ -28,7 +28,7 @@ class Example:
         self.output = ""
 
     def __enter__(self):
-        self.port = int(self.wait_for(r"(?:PORT |is ready: .*:)(\d+)"))
+        self.port = int(self.wait_for(r"(?:PORT |is ready: .*:|serving on .*:)(\d+)"))
         return self
 
     def __exit__(self, *_error):
@@ -219,3 +219,35 @@ def test_the_game_with_netcat_and_socat(peer):
         # Who says nothing for fifty ticks is out.
         anna.hears(b"bye")
         assert game.stop() == 0
+
+
+def test_web_application_with_curl(peer, tmp_path):
+    def curl(*arguments):
+        command = [peer("curl"), "-sS", "--max-time", str(PATIENCE), *arguments]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    with Example("web_application.py", "http://127.0.0.1:0") as application:
+        url = f"http://127.0.0.1:{application.port}"
+        assert "<h1>Notes</h1>" in curl("--compressed", url)
+        with Peer(peer("curl"), "-sSN", f"{url}/events") as watcher:
+            as_json = ("-H", "content-type: application/json", "-d")
+            made = curl("-i", f"{url}/notes", *as_json, '{"text": "buy milk"}')
+            assert made.startswith("HTTP/1.1 201 ")
+            assert "location: /notes/1\n" in made
+            watcher.hears(b"data: buy milk\n\n")
+            assert curl(f"{url}/notes/1") == '{"text":"buy milk"}'
+            assert curl(f"{url}/notes") == '{"1":"buy milk"}'
+            assert curl(f"{url}/notes/2") == '{"error":"there is no note 2"}'
+            assert (
+                curl(f"{url}/notes", *as_json, "[]") == '{"error":"send {\\"text\\": \\"...\\"}"}'
+            )
+            assert "allow: GET, HEAD, POST, OPTIONS" in curl("-i", "-X", "DELETE", f"{url}/notes")
+            (tmp_path / "large").write_bytes(b"x" * 200_000)
+            assert (
+                curl("-F", f"file=@{tmp_path}/large", f"{url}/upload")
+                == '{"file":["large",200000]}'
+            )
+            curl(f"{url}/notes", *as_json, '{"text": "call home"}')
+            watcher.hears(b"data: call home\n\n")
+        assert application.stop() == 0
+    assert "POST /notes 422" in application.output

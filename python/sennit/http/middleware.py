@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
-from sennit.errors import ConfigError
+from sennit.errors import ConfigError, RemoteProtocolError
 from sennit.http.message import Request, Response
 from sennit.http.policy.hosts import canonical_host
 from sennit.http.server import Handler
@@ -99,6 +99,10 @@ def log_requests(handler: Handler, *, logger: logging.Logger = _logger) -> Handl
         try:
             response = await call(handler, request)
             outcome = response.status
+        except RemoteProtocolError as error:
+            # The server answers with this: the fault is the client's.
+            outcome = error.hint or type(error).__name__
+            raise
         except Exception as error:
             outcome, level = type(error).__name__, logging.ERROR
             raise

@@ -62,8 +62,8 @@ class Router(core.Router):
     digits; `{rest:path}` at the end everything that is left, which may be nothing. What stands in
     their place is `request.path_params`: decoded, always `str`. A literal beats digits, which beat
     any segment, which beats the rest; `/a` and `/a/` are two paths. The path is split as it was
-    sent, so an encoded slash does not separate; dot segments mean nothing. `*` is the target of
-    `OPTIONS *` and of every CONNECT.
+    sent, so an encoded slash does not separate; dot segments mean nothing. The empty pattern is the
+    very path at which a router is mounted. `*` is the target of `OPTIONS *` and of every CONNECT.
 
     By itself a router answers HEAD where there is GET, OPTIONS with the methods of the path, 405
     where the method has no route, and 404.

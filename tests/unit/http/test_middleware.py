@@ -91,20 +91,26 @@ def test_requests_are_logged_with_what_became_of_them(caplog: pytest.LogCaptureF
     async def handler(request: http.Request) -> http.Response:
         if request.path == "/fails":
             raise ValueError("no")
+        if request.path == "/json":
+            await request.json()
         return http.Response(status=204)
 
     async def scenario(peer: Peer, _: http.Server) -> None:
         assert (await ask(peer, target="/x?y=1")).status == 204
         assert (await ask(peer, target="/fails")).status == 500
+        assert (await ask(peer, target="/json")).status == 400
 
     with caplog.at_level(logging.INFO, logger="sennit.http"):
         reports = with_peer(http.log_requests(handler), scenario)
     assert len(reports) == 1
-    first, second = (record for record in caplog.records if "GET" in record.message)
+    first, second, third = (record for record in caplog.records if "GET" in record.message)
     assert (first.levelname, second.levelname) == ("INFO", "ERROR")
     assert first.message.startswith("127.0.0.1 GET /x?y=1 204 ")
     assert first.message.endswith(" ms")
     assert second.message.startswith("127.0.0.1 GET /fails ValueError ")
+    # The client's fault is no error of the server's.
+    assert third.levelname == "INFO"
+    assert third.message.startswith("127.0.0.1 GET /json 400 ")
 
 
 def test_only_so_many_are_let_in_at_once() -> None:

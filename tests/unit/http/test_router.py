@@ -234,6 +234,16 @@ def test_mounted_routers_keep_what_is_theirs() -> None:
     expect(users, ("/bob", {"route": "/{name}", "name": "bob"}))
 
 
+def test_the_empty_pattern_is_the_place_of_the_mount() -> None:
+    child = router_of("", "/")
+    root = http.Router()
+    root.mount("/api", child)
+    expect(root, ("/api", {"route": ""}), ("/api/", {"route": "/"}), ("/", 404))
+    expect(child, ("/", {"route": "/"}))
+    with pytest.raises(errors.ConfigError, match="same paths"):
+        child.add("", named("again"))
+
+
 def test_a_name_twice_through_mounts_is_refused_before_anything_is_added() -> None:
     child = router_of("/ok", "/{name}")
     root = http.Router()

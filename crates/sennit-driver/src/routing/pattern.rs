@@ -91,6 +91,10 @@ pub(super) fn split(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 fn read_path(text: &str) -> Result<Vec<Segment>, String> {
+    // The path of what is mounted; by itself it is that of no request.
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
     let Some(path) = text.strip_prefix('/') else {
         return Err("must begin with a slash (or be *, which is no path)".to_owned());
     };
