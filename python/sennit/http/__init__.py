@@ -24,6 +24,7 @@ from sennit.http.router import ErrorHandler, Router
 from sennit.http.server import Handler, Server
 from sennit.http.serving import listen, serve
 from sennit.http.upgrading import offers_upgrade, tunnel, upgrade
+from sennit.http.values import Values
 
 __all__ = [
     "LIMITS",
@@ -46,6 +47,7 @@ __all__ = [
     "Response",
     "Router",
     "Server",
+    "Values",
     "allow_hosts",
     "call",
     "compose",

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from sennit.errors import ConfigError, RemoteProtocolError
 from sennit.http.headers import Headers
+from sennit.http.values import Values
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import AsyncIterator, Iterable
 
     import multipart
 
@@ -90,39 +91,19 @@ class FormFile:
         self.file.close()
 
 
-class Form(Mapping[str, str]):
+class Form(Values):
     """The fields and files of a form, in the order in which they came.
 
     `form["name"]` is the first value of a field, `get_all` has all of them; `files` are apart. Use
     it as `async with await request.form() as form`, or close it: the files go with it.
     """
 
-    def __init__(self) -> None:
-        self._fields: list[tuple[str, str]] = []
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(fields)
         self._files: list[tuple[str, FormFile]] = []
 
     def __repr__(self) -> str:
-        return f"<sennit.http.Form {len(self._fields)} fields, {len(self._files)} files>"
-
-    def __getitem__(self, name: str) -> str:
-        for known, value in self._fields:
-            if known == name:
-                return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict(self._fields))
-
-    def __len__(self) -> int:
-        return len(dict(self._fields))
-
-    def get_all(self, name: str) -> list[str]:
-        """Every value of a field."""
-        return [value for known, value in self._fields if known == name]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """All fields with their values, repeated ones too."""
-        return list(self._fields)
+        return f"<sennit.http.Form {len(self._pairs)} fields, {len(self._files)} files>"
 
     @property
     def files(self) -> dict[str, FormFile]:
@@ -196,18 +177,17 @@ async def _bounded(stream: AsyncIterator[bytes], limit: int, name: str) -> Async
 async def _read_urlencoded(stream: AsyncIterator[bytes], limits: FormLimits) -> Form:
     name = "max_urlencoded_size"
     pieces = [piece async for piece in _bounded(stream, limits.max_urlencoded_size, name)]
-    form = Form()
     try:
         text = b"".join(pieces).decode("utf-8", "replace")
-        form._fields = parse_qsl(
+        fields = parse_qsl(
             text, keep_blank_values=True, errors="replace", max_num_fields=limits.max_fields
         )
     except ValueError as error:
         raise _too_large("form has too many fields", limits.max_fields, "max_fields") from error
-    for name, value in form._fields:
+    for name, value in fields:
         if len(value) > limits.max_field_size:
             raise _too_large(f"field {name!r} is too long", limits.max_field_size, "max_field_size")
-    return form
+    return Form(fields)
 
 
 async def _read_multipart(
@@ -260,7 +240,7 @@ class _Part:
         self._limits = limits
         self._size = 0
         self._is_file = segment.filename is not None
-        counted: list[Any] = form._files if self._is_file else form._fields  # noqa: SLF001
+        counted: list[Any] = form._files if self._is_file else form._pairs  # noqa: SLF001
         most, name = (
             (limits.max_files, "max_files") if self._is_file else (limits.max_fields, "max_fields")
         )
@@ -303,7 +283,7 @@ class _Part:
             return
         text = self._file.read().decode("utf-8", "replace")
         self._file.close()
-        form._fields.append((name, text))
+        form._pairs.append((name, text))  # noqa: SLF001 - one room
 
     def discard(self) -> None:
         """It will never be whole."""

@@ -10,6 +10,7 @@ from sennit.http.cookies import parse_cookies, render_cookie, render_deleted_coo
 from sennit.http.forms import Form, read_form
 from sennit.http.json_codec import use_json
 from sennit.http.streaming import send_pieces
+from sennit.http.values import parse_query
 
 __all__ = ["FileBody", "Request", "Response", "use_json"]
 
@@ -31,6 +32,7 @@ core.set_message_helpers(
     text=decode_text,
     later=_later,
     cookies=parse_cookies,
+    query=parse_query,
     set_cookie=render_cookie,
     delete_cookie=render_deleted_cookie,
     form=_form,

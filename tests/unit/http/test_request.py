@@ -219,3 +219,45 @@ def test_a_body_that_never_comes_fails_what_is_made_of_it() -> None:
 def test_helpers_have_names() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'fom'"):
         core.set_message_helpers(fom=print)
+
+
+@pytest.mark.parametrize(
+    ("query", "pairs"),
+    [
+        ("", []),
+        ("?", []),
+        ("?a=1&b=2&a=3", [("a", "1"), ("b", "2"), ("a", "3")]),
+        ("?name=a+b%20c%26%C3%A9", [("name", "a b c&\u00e9")]),
+        ("?empty=&flag", [("empty", ""), ("flag", "")]),
+        ("?bad=%ff%zz", [("bad", "\ufffd%zz")]),
+    ],
+)
+def test_query_params(query: str, pairs: list[tuple[str, str]]) -> None:
+    def handler(request: http.Request) -> str:
+        params = request.query_params
+        assert isinstance(params, http.Values)
+        assert params is request.query_params, "read once"
+        assert params.pairs() == pairs
+        assert dict(params) == dict(reversed(pairs))
+        assert all(params[name] in params.get_all(name) for name in params)
+        assert "other" not in params
+        return "ok"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        answer = await peer.ask(f"GET /x{query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        assert answer.body == b"ok"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_query_has_a_limit() -> None:
+    def handler(request: http.Request) -> str:
+        return str(len(request.query_params))
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        for count, status in ((1000, 200), (1001, 400)):
+            query = "&".join(["a"] * count)
+            answer = await peer.ask(f"GET /?{query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            assert answer.status == status
+
+    assert with_peer(handler, scenario) == []

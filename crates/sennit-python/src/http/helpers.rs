@@ -22,6 +22,8 @@ pub enum Helper {
     Later,
     /// `(cookie: str) -> dict`: the cookie field of a request.
     Cookies,
+    /// `(query: str) -> Values`: the parameters of a query.
+    Query,
     /// `(name, value, ...) -> str`: the value of a set-cookie field.
     SetCookie,
     /// `(name, ...) -> str`: the same for one that is to go.
@@ -32,7 +34,7 @@ pub enum Helper {
     Pieces,
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = 10;
 
 /// Their names, in the order of [`Helper`].
 const NAMES: [&CStr; COUNT] = [
@@ -41,6 +43,7 @@ const NAMES: [&CStr; COUNT] = [
     c"text",
     c"later",
     c"cookies",
+    c"query",
     c"set_cookie",
     c"delete_cookie",
     c"form",

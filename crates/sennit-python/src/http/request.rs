@@ -36,6 +36,14 @@ enum Bytes {
     Owned(Box<[u8]>),
 }
 
+/// What is read once, when it is first asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    Cookies,
+    PathParams,
+    QueryParams,
+}
+
 struct Fields {
     bytes: Bytes,
     method: u32,
@@ -44,10 +52,10 @@ struct Fields {
     serial: Serial,
     connection: Rc<PythonConnection>,
     body: Option<Object>,
-    cookies: Option<Object>,
+    /// What was read already, by [`Value`].
+    values: [Option<Object>; 3],
     /// The pattern of the route that was taken.
     pattern: Option<Rc<Pattern>>,
-    path_params: Option<Object>,
     /// The view of the fields that is alive; it holds the request, not the other way round.
     headers: *mut ffi::PyObject,
     waiters: Vec<Object>,
@@ -79,9 +87,8 @@ pub fn make(
         serial,
         connection: connection.clone(),
         body: None,
-        cookies: None,
+        values: [const { None }; 3],
         pattern: None,
-        path_params: None,
         headers: std::ptr::null_mut(),
         waiters: Vec::new(),
         piece_waiter: None,
@@ -288,14 +295,14 @@ impl Request {
         self.read(|fields| fields.body.clone()).flatten()
     }
 
-    /// The cookies that were read already.
-    pub fn cookies(&self) -> Option<Object> {
-        self.read(|fields| fields.cookies.clone()).flatten()
+    /// A value that was read already.
+    pub fn value(&self, value: Value) -> Option<Object> {
+        self.read(|fields| fields.values[value as usize].clone()).flatten()
     }
 
-    /// Keeps the cookies.
-    pub fn keep_cookies(&self, cookies: Object) {
-        let before = self.read(|fields| fields.cookies.replace(cookies));
+    /// Keeps a value that was read.
+    pub fn remember(&self, value: Value, object: Object) {
+        let before = self.read(|fields| fields.values[value as usize].replace(object));
         drop(before);
     }
 
@@ -303,7 +310,8 @@ impl Request {
     #[inline]
     pub fn remember_pattern(&self, pattern: Option<Rc<Pattern>>) {
         let before = self.read(|fields| {
-            (std::mem::replace(&mut fields.pattern, pattern), fields.path_params.take())
+            let params = fields.values[Value::PathParams as usize].take();
+            (std::mem::replace(&mut fields.pattern, pattern), params)
         });
         drop(before);
     }
@@ -311,17 +319,6 @@ impl Request {
     /// The pattern of the route that was taken.
     pub fn pattern(&self) -> Option<Rc<Pattern>> {
         self.read(|fields| fields.pattern.clone()).flatten()
-    }
-
-    /// The path's parameters that were read already.
-    pub fn path_params(&self) -> Option<Object> {
-        self.read(|fields| fields.path_params.clone()).flatten()
-    }
-
-    /// Keeps the path's parameters.
-    pub fn keep_path_params(&self, path_params: Object) {
-        let before = self.read(|fields| fields.path_params.replace(path_params));
-        drop(before);
     }
 
     /// The object itself.
@@ -405,6 +402,7 @@ getter!(get_headers, Request, |this| {
 });
 
 getter!(get_path_params, Request, |this| request_values::path_params(this));
+getter!(get_query_params, Request, |this| request_values::query_params(this));
 getter!(get_cookies, Request, |this| request_values::cookies(this));
 
 keywords!(body, Request, |this, args, keywords| {
@@ -457,7 +455,7 @@ unsafe extern "C" fn traverse(
         if let Some(fields) = (*object.cast::<Request>()).fields.as_ref() {
             let waiters =
                 fields.piece_waiter.iter().chain(&fields.room_waiter).chain(&fields.waiters);
-            let own = fields.body.iter().chain(&fields.cookies).chain(&fields.path_params);
+            let own = fields.body.iter().chain(fields.values.iter().flatten());
             for value in own.chain(waiters) {
                 let status = visit(value.as_ptr(), argument);
                 if status != 0 {
@@ -474,7 +472,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
     let dropped = unsafe {
         (*(*object.cast::<Request>()).fields()).as_mut().map(|fields| {
             let waiters = (fields.piece_waiter.take(), fields.room_waiter.take());
-            let own = (fields.body.take(), fields.cookies.take(), fields.path_params.take());
+            let own = (fields.body.take(), std::mem::take(&mut fields.values));
             (own, waiters, std::mem::take(&mut fields.waiters))
         })
     };
@@ -543,6 +541,11 @@ pub fn make_type() -> Outcome<Object> {
                 c"path_params",
                 get_path_params,
                 c"What the path has for the parameters of its route, decoded: a dict.",
+            ),
+            (
+                c"query_params",
+                get_query_params,
+                c"The query as an http.Values: the first of each name, get_all(name) for all.",
             ),
             (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
         ])

@@ -5,7 +5,7 @@ use sennit_wire::http1::FieldLines;
 
 use super::helpers::Helper;
 use super::ready;
-use super::request::{Request, decode_path};
+use super::request::{Request, Value, decode_path};
 use crate::kit::{Args, Object, Outcome, Raised};
 
 /// A value made of the body: at once if that is there, else by a coroutine that calls the method again.
@@ -58,7 +58,7 @@ fn decode(this: &Request, body: &Object) -> Outcome<Object> {
 
 /// The cookies, read when they are first asked for.
 pub fn cookies(this: &Request) -> Outcome<Object> {
-    if let Some(cookies) = this.cookies() {
+    if let Some(cookies) = this.value(Value::Cookies) {
         return Ok(cookies);
     }
     let sent: Vec<u8> = {
@@ -72,13 +72,13 @@ pub fn cookies(this: &Request) -> Outcome<Object> {
     } else {
         Helper::Cookies.get()?.call(&[Object::latin1(&sent)?.as_ptr()])?
     };
-    this.keep_cookies(cookies.clone());
+    this.remember(Value::Cookies, cookies.clone());
     Ok(cookies)
 }
 
 /// What the path has for the parameters of its route, read when it is first asked for.
 pub fn path_params(this: &Request) -> Outcome<Object> {
-    if let Some(path_params) = this.path_params() {
+    if let Some(path_params) = this.value(Value::PathParams) {
         return Ok(path_params);
     }
     // SAFETY: a new dict; GIL.
@@ -94,6 +94,17 @@ pub fn path_params(this: &Request) -> Outcome<Object> {
             }
         }
     }
-    this.keep_path_params(path_params.clone());
+    this.remember(Value::PathParams, path_params.clone());
     Ok(path_params)
+}
+
+/// The query's parameters, read when they are first asked for.
+pub fn query_params(this: &Request) -> Outcome<Object> {
+    if let Some(query_params) = this.value(Value::QueryParams) {
+        return Ok(query_params);
+    }
+    let query = Object::latin1(this.path_and_query().1)?;
+    let query_params = Helper::Query.get()?.call(&[query.as_ptr()])?;
+    this.remember(Value::QueryParams, query_params.clone());
+    Ok(query_params)
 }
