@@ -27,12 +27,11 @@ impl SegmentHasher {
 
 impl Hasher for SegmentHasher {
     fn write(&mut self, bytes: &[u8]) {
-        let (words, tail) = bytes.as_chunks::<8>();
-        for word in words {
-            self.mix(u64::from_le_bytes(*word));
-        }
-        if !tail.is_empty() {
-            self.mix(tail.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        for word in bytes.chunks(8) {
+            let mut whole = [0; 8];
+            // A shorter last one is filled with zeros: the length is mixed in as well.
+            whole.iter_mut().zip(word).for_each(|(to, from)| *to = *from);
+            self.mix(u64::from_le_bytes(whole));
         }
     }
 
