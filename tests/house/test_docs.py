@@ -39,6 +39,23 @@ def test_every_block_is_python_and_names_what_there_is(root: Path) -> None:
     assert wrong == []
 
 
+def test_the_blocks_of_the_guides_can_be_run(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they define is well defined; what starts a program stands behind the usual question."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "public").mkdir()
+    wrong = []
+    for where, code in blocks(root):
+        if where.startswith("README"):
+            continue
+        try:
+            exec(compile(code, where, "exec"), {"__name__": "guide"})
+        except Exception as error:  # noqa: BLE001 - all of them are shown
+            wrong.append(f"{where}: {error!r}")
+    assert wrong == []
+
+
 def test_every_link_leads_somewhere(root: Path) -> None:
     broken = []
     for path in [*root.glob("*.md"), *(root / "docs").rglob("*.md"), root / "bench/README.md"]:

@@ -44,7 +44,7 @@ async def _send_async(
         async for piece in pieces:
             if not has_begun:
                 has_begun = True
-                if not request._begin_answer(response, None):
+                if not request._begin_answer(response, response.content_length):
                     return
             if not request._send_piece(piece):
                 await request._wait_for_room()
@@ -59,7 +59,7 @@ async def _send_plain(
     try:
         count = 0
         for count, piece in enumerate(pieces, start=1):
-            if count == 1 and not request._begin_answer(response, None):
+            if count == 1 and not request._begin_answer(response, response.content_length):
                 return
             if not request._send_piece(piece):
                 await request._wait_for_room()
@@ -71,7 +71,7 @@ async def _send_plain(
 
 
 def _end(request: core.Request, response: core.Response, *, has_begun: bool) -> None:
-    if has_begun or request._begin_answer(response, None):
+    if has_begun or request._begin_answer(response, response.content_length):
         trailers = response.trailers
         if callable(trailers):
             trailers = trailers()

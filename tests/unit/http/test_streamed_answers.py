@@ -248,3 +248,52 @@ def test_hints_cannot_carry_a_second_line() -> None:
         assert (await peer.ask()).body == b"refused"
 
     assert with_peer(handler, scenario) == []
+
+
+def test_a_length_that_is_known_is_said_and_kept() -> None:
+    def handler(request: http.Request) -> http.Response:
+        response = http.Response(iter(["abc", b"defg"]))
+        assert response.content_length is None
+        response.content_length = int(request.query)
+        assert response.content_length == int(request.query)
+        return response
+
+    def get(length: int, method: str = "GET") -> bytes:
+        return f"{method} /?{length} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+
+    async def scenario(server: http.Server) -> None:
+        async with connected(server) as peer:
+            for _ in range(2):
+                answer = await peer.ask(get(7))
+                assert answer.body == b"abcdefg"
+                assert "transfer-encoding" not in answer.headers
+            peer.send(get(7, "HEAD"))
+            assert (await peer.answer(to_head=True)).headers["content-length"] == "7"
+            assert (await peer.ask(get(7))).body == b"abcdefg"
+        # A body that does not keep its word ends the connection: nobody may take it for whole, or
+        # what is too much for the next answer.
+        for length in (8, 6):
+            async with connected(server) as peer:
+                peer.send(get(length))
+                assert (await peer.head()).headers["content-length"] == str(length)
+                assert len(await peer.end()) < 8
+
+    reports = with_server(handler, scenario)
+    assert [str(report["exception"]) for report in reports] == [
+        "the body ends 1 bytes before its content-length",
+        "the body is longer than its content-length",
+    ]
+
+
+def test_only_bodies_in_pieces_are_given_a_length() -> None:
+    whole = http.Response("four")
+    assert whole.content_length == 4
+    assert http.Response().content_length == 0
+    with pytest.raises(errors.LocalProtocolError, match="has its own length"):
+        whole.content_length = 5
+    with pytest.raises(errors.LocalProtocolError, match="negative"):
+        http.Response(iter(())).content_length = -1
+    pieces = http.Response(iter(()))
+    pieces.content_length = 5
+    pieces.content_length = None
+    assert pieces.content_length is None

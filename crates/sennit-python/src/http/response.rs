@@ -153,6 +153,8 @@ struct Fields {
     body: Body,
     /// A mapping, or what gives one when the body has ended: fields behind a body that comes in pieces.
     trailers: Option<Object>,
+    /// Bytes of a body that comes in pieces, where they are known.
+    length: Option<u64>,
     status: u16,
     block: FieldBlock,
     /// The view of the fields that is alive; it holds the response, not the other way round.
@@ -200,6 +202,7 @@ impl Response {
             Fields {
                 body: fields.body.clone(),
                 trailers: fields.trailers.clone(),
+                length: fields.length,
                 status: fields.status,
                 block: fields.block.clone(),
                 headers: None,
@@ -212,6 +215,14 @@ impl Response {
     pub fn set_trailers(&self, trailers: Option<Object>) -> Option<Object> {
         // SAFETY: a short write; GIL.
         unsafe { std::mem::replace(&mut (*self.fields()).trailers, trailers) }
+    }
+
+    /// Says how long a body in pieces is. False: the body is whole and has its own length.
+    pub fn set_length(&self, length: Option<u64>) -> bool {
+        // SAFETY: short reads and writes; GIL.
+        let fields = unsafe { &mut *self.fields() };
+        fields.length = length;
+        matches!(fields.body, Body::Pieces(_))
     }
 
     /// Changes the status.
@@ -475,6 +486,14 @@ getter!(get_body, Response, |this| match &this.fields.body {
     Body::File(object) | Body::Pieces(object) | Body::Protocol(object) => Ok(object.clone()),
 });
 
+getter!(get_content_length, Response, |this| match (&this.fields.body, this.fields.length) {
+    (Body::Pieces(_), Some(length)) => Object::integer(length as i64),
+    (Body::Pieces(_) | Body::Protocol(_), _) => Ok(none()),
+    (Body::None, _) => Object::integer(0),
+    (Body::Bytes(body), _) => Object::integer(body.as_ref().len() as i64),
+    (Body::File(object), _) => object.attribute(c"length"),
+});
+
 getter!(get_trailers, Response, |this| Ok(this.fields.trailers.clone().unwrap_or_else(none)));
 
 getter!(get_content_type, Response, |this| match content_type(&this.fields) {
@@ -553,6 +572,8 @@ pub fn make_type() -> Outcome<Object> {
             (c"status", get_status, Some(response_methods::set_status), c"The status code, 200 to 599."),
             (c"body", get_body, None,
                 c"The body as bytes; what was given where it is a file or comes in pieces."),
+            (c"content_length", get_content_length, Some(response_methods::set_content_length),
+                c"Bytes of the body; may be set for one that comes in pieces, which is held to it. None: in chunks."),
             (c"trailers", get_trailers, Some(response_methods::set_trailers),
                 c"Fields behind a body that comes in pieces: a mapping, or a function that gives one at its end."),
             (c"content_type", get_content_type, Some(response_methods::set_content_type),

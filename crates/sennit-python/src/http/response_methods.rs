@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use pyo3_ffi as ffi;
 
+use super::application::raise_ours;
 use super::fields::{FieldBlock, render, with_bytes};
 use super::helpers::Helper;
 use super::response::{self, Response, json_bytes, make_upgrade, make_with, status};
@@ -73,6 +74,37 @@ pub unsafe extern "C" fn set_trailers(
         let this = unsafe { &*this.cast::<Response>() };
         drop(this.set_trailers((!value.is_none()).then_some(value)));
         Ok(())
+    })
+}
+
+/// `response.content_length = ...`
+pub unsafe extern "C" fn set_content_length(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut std::ffi::c_void,
+) -> i32 {
+    guard_status(|| {
+        let value = to_set(value)?;
+        let pointer = value.as_ptr();
+        // SAFETY: a live value; GIL.
+        let args = unsafe { crate::kit::Args::new(&pointer, 1) };
+        let length = match value.is_none() {
+            true => None,
+            false => {
+                let Ok(length) = u64::try_from(args.integer(0)?) else {
+                    let message = "content_length is negative; it is a number of bytes";
+                    return Err(raise_ours(c"LocalProtocolError", message));
+                };
+                Some(length)
+            }
+        };
+        // SAFETY: CPython calls a type's setters with instances of that type only.
+        if unsafe { &*this.cast::<Response>() }.set_length(length) {
+            return Ok(());
+        }
+        let message =
+            "the body is whole and has its own length; only one in pieces may be given one";
+        Err(raise_ours(c"LocalProtocolError", message))
     })
 }
 
