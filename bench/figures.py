@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import figures_files
 import figures_tls
+import figures_transfer
 import figures_udp
 import measure
 import streams
@@ -203,7 +205,7 @@ FIGURES = {
         *figures_udp.FIGURES,
     )
 }
-FIGURES |= streams.FIGURES
+FIGURES |= streams.FIGURES | figures_transfer.FIGURES | figures_files.FIGURES
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,8 @@ def test_what_a_room_offers_is_there_and_documented(room) -> None:
         if not (getattr(room, name).__doc__ or "").strip()
     ]
     assert silent == []
+
+
+def test_the_table_of_limits_is_that_of_the_code(root: Path) -> None:
+    done = subprocess.run([sys.executable, root / "tools" / "limits", "--check"], check=False)
+    assert done.returncode == 0, "run tools/limits"

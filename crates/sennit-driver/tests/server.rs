@@ -251,11 +251,19 @@ fn without_dates(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+const MANY: &[u8] = b"GET /pieces/200 HTTP/1.1\r\nHost: h\r\n\r\n";
+
 const SCRIPTS: &[&[u8]] = &[
     b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello\
       \r\nPOST /body HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n\
       HEAD /size/70000 HTTP/1.1\r\nHost: h\r\n\r\nGET /size/70000 HTTP/1.1\r\nHost: h\r\n\r\n\
       GET /last HTTP/1.0\r\n\r\nGET /nobody HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"POST /stream HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloPOST /stream HTTP/1.1\r\nHost: h\r\n\
+      Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n\
+      GET /stream HTTP/1.1\r\nHost: h\r\n\r\nGET /pieces/3 HTTP/1.1\r\nHost: h\r\n\r\n\
+      HEAD /pieces/3 HTTP/1.1\r\nHost: h\r\n\r\nGET /pieces/0 HTTP/1.1\r\nHost: h\r\n\r\n\
+      GET /pieces/2 HTTP/1.0\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /leave HTTP/1.1\r\nHost: h\r\n\r\nother \r\n words",
     b"POST /body HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nabcdGET /x HTTP/1.1\r\n\r\n",
     b"POST /ignored HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /size/9 HTTP/1.1\r\nHost : h\r\n\r\nrest",
     b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
@@ -297,6 +305,87 @@ fn any_cut_gives_the_same_answers() {
             assert_eq!(replay(script, |left| 1 + random.below(left.min(90))), whole);
         }
     }
+}
+
+#[test]
+fn what_was_sent_behind_an_upgrade_goes_with_it() {
+    for size in [1, 7, 1000] {
+        let world = world();
+        let mut peer = world.connect();
+        for piece in SCRIPTS[2].chunks(size) {
+            peer.send(&world, piece);
+        }
+        peer.receive_all(&world);
+        assert!(
+            peer.text().ends_with("upgrade: x\r\nconnection: upgrade\r\n\r\nleft"),
+            "{}",
+            peer.text()
+        );
+        // What comes later is the other protocol's to read.
+        let input = world.app().has_left.borrow().concat();
+        assert!(b"other \r\n words".starts_with(&input[..]));
+        assert_eq!((world.counted().upgraded, world.counted().open), (1, 0));
+    }
+}
+
+#[test]
+fn a_peer_that_reads_slowly_gets_every_piece() {
+    let world = world();
+    let mut peer = world.connect();
+    peer.send(&world, MANY);
+    let mut turns = 0;
+    while peer.receive(&world, 30_000) > 0 {
+        world.pass(5 * SECOND);
+        turns += 1;
+    }
+    assert!(turns > 60, "it was not slow");
+    let pieces = peer.text().matches(&format!("2710\r\n{}", "p".repeat(10_000))).count();
+    assert_eq!(pieces, 200);
+    assert!(peer.text().ends_with("\r\n0\r\nx-end: yes\r\n\r\n"));
+    assert_eq!(world.counted().write_timeouts, 0);
+}
+
+#[test]
+fn a_peer_that_stops_reading_pieces_is_dropped() {
+    let world = world();
+    let mut peer = world.connect();
+    peer.send(&world, MANY);
+    world.pass(29 * SECOND);
+    assert_eq!(world.counted().open, 1);
+    world.pass(SECOND + LATE);
+    assert_eq!((world.counted().open, world.counted().write_timeouts), (0, 1));
+    assert_eq!(world.app().abandoned.get(), 1);
+}
+
+#[test]
+fn a_body_in_pieces_has_the_deadlines_of_a_whole_one() {
+    let world = world();
+    let mut peer = world.connect();
+    peer.send(&world, b"POST /stream HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+    for _ in 0..9 {
+        world.pass(SECOND);
+        peer.send(&world, b"x");
+    }
+    assert_eq!(world.counted().body_timeouts, 0);
+    world.pass(2 * SECOND);
+    assert_eq!(world.counted().body_timeouts, 1);
+    peer.receive_all(&world);
+    assert!(peer.text().ends_with("TooSlow"), "{}", peer.text());
+}
+
+#[test]
+fn an_address_has_its_share() {
+    let world = World::new(Settings { max_connections_per_address: 2, ..Settings::default() });
+    let mut peers: Vec<Peer> =
+        (1..5).map(|port| world.connect_from(Some(&format!("10.0.0.1:{port}")))).collect();
+    assert_eq!((world.counted().open, world.counted().refused_per_address), (2, 2));
+    assert!(peers[3].is_over(&world));
+    let mut other = world.connect_from(Some("10.0.0.2:1"));
+    assert!(asked(&world, &mut other, NOW).ends_with("/now"));
+    drop(peers.remove(0));
+    world.turns();
+    let mut again = world.connect_from(Some("10.0.0.1:9"));
+    assert!(asked(&world, &mut again, NOW).ends_with("/now"));
 }
 
 // --- the end ------------------------------------------------------------------------------------
@@ -354,7 +443,8 @@ fn random_comings_and_goings() {
         let mut random = Random::seeded(seed);
         let world = world();
         let mut peers: Vec<(Peer, usize)> = Vec::new();
-        let script = [SCRIPTS[0], NEVER, LARGE, NEVER].concat();
+        let streamed = SCRIPTS[1].strip_suffix(b"GET /pieces/2 HTTP/1.0\r\n\r\n").unwrap();
+        let script = [streamed, MANY, SCRIPTS[0], NEVER, LARGE, NEVER].concat();
         for _ in 0..400 {
             if peers.is_empty() || random.below(12) == 0 {
                 peers.push((world.connect(), 0));

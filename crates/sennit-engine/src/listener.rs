@@ -24,6 +24,11 @@ const BACK_OFF: Nanos = 100 * MILLISECOND;
 pub trait Acceptor<H: Host> {
     /// A connection has come. The socket is non-blocking.
     fn accepted(&self, reactor: &Reactor<H>, socket: OwnedFd, peer: Option<SocketAddr>);
+    /// Whether those who wait are refused when the process runs out of descriptors. Otherwise they wait in the
+    /// kernel's queue until there are some.
+    fn refuses(&self) -> bool {
+        false
+    }
     /// A connection that nobody can serve, because the process ran out of descriptors: it may be told so.
     fn refused(&self, _reactor: &Reactor<H>, socket: OwnedFd) {
         drop(socket);
@@ -74,12 +79,13 @@ impl Descriptor {
 impl<H: Host, A: Acceptor<H> + 'static> Listener<H, A> {
     /// Starts to accept on a listening, non-blocking socket.
     pub fn start(reactor: &Reactor<H>, socket: Descriptor, acceptor: A) -> io::Result<Rc<Self>> {
+        let reserve = Cell::new(reserve_for(&acceptor));
         let listener = Rc::new(Listener {
             socket,
             acceptor,
             token: Cell::new(Token::NONE),
             state: Cell::new(State::Accepting),
-            reserve: Cell::new(socket::open_nothing().ok()),
+            reserve,
             host: std::marker::PhantomData,
         });
         let token = reactor.register(listener.socket.raw(), READABLE, listener.clone())?;
@@ -126,7 +132,7 @@ impl<H: Host, A: Acceptor<H> + 'static> Listener<H, A> {
                 Err(_) => break,
             }
         }
-        self.reserve.set(socket::open_nothing().ok());
+        self.reserve.set(reserve_for(&self.acceptor));
     }
 
     fn rest(&self, reactor: &Reactor<H>, error: io::Error) {
@@ -162,6 +168,11 @@ impl<H: Host, A: Acceptor<H> + 'static> Listener<H, A> {
     }
 }
 
+/// The descriptor that is kept for refusing, where there is one to be had.
+fn reserve_for<H: Host>(acceptor: &impl Acceptor<H>) -> Option<OwnedFd> {
+    acceptor.refuses().then(socket::open_nothing)?.ok()
+}
+
 const READABLE: Interest = Interest::Level { readable: true, writable: false };
 
 fn is_exhaustion(error: &io::Error) -> bool {
@@ -188,11 +199,8 @@ impl<H: Host, A: Acceptor<H> + 'static> Source<H> for Listener<H, A> {
             Ok(()) => match reactor.change(self.socket.raw(), self.token.get(), READABLE) {
                 Ok(()) => {
                     self.state.set(State::Accepting);
-                    if let Some(reserve) =
-                        self.reserve.take().or_else(|| socket::open_nothing().ok())
-                    {
-                        self.reserve.set(Some(reserve));
-                    }
+                    let reserve = self.reserve.take();
+                    self.reserve.set(reserve.or_else(|| reserve_for(&self.acceptor)));
                 }
                 Err(error) => self.acceptor.exhausted(reactor, error),
             },

@@ -81,7 +81,8 @@ pub enum Piece<B> {
 }
 
 impl<B: AsRef<[u8]>> Piece<B> {
-    fn length(&self) -> usize {
+    /// Its bytes.
+    pub fn length(&self) -> usize {
         match self {
             Piece::Bytes(chunk) => chunk.as_ref().len(),
             Piece::File(file) => file.length(),
@@ -412,6 +413,11 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// Has the kernel reset the connection when it is closed, instead of ending it in order.
     pub fn reset_on_close(&self) {
         socket::reset_on_close(self.descriptor());
+    }
+
+    /// Bytes that are with the kernel and not with the peer; `None` where nobody knows.
+    pub fn untaken(&self) -> Option<usize> {
+        socket::untaken(self.descriptor())
     }
 
     /// Throws away what has come, encrypted or not, before the socket is closed.

@@ -24,11 +24,22 @@ const TICK: u64 = 10 * MILLISECOND;
 struct Doorman {
     taken: RefCell<Vec<OwnedFd>>,
     exhausted: Cell<usize>,
+    refuses: bool,
+    refused: Cell<usize>,
 }
 
 impl Acceptor<TestHost> for Doorman {
     fn accepted(&self, _reactor: &Loop, socket: OwnedFd, _peer: Option<SocketAddr>) {
         self.taken.borrow_mut().push(socket);
+    }
+
+    fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    fn refused(&self, _reactor: &Loop, socket: OwnedFd) {
+        drop(socket);
+        self.refused.set(self.refused.get() + 1);
     }
 
     fn exhausted(&self, _reactor: &Loop, error: io::Error) {
@@ -55,6 +66,29 @@ fn limit_with_free(count: usize) -> u64 {
 fn run_until(reactor: &Loop, until: u64) {
     common::call_at(reactor, until, |reactor| reactor.stop());
     reactor.run().unwrap();
+}
+
+/// With a descriptor in reserve nobody waits for a place that may not come for long.
+fn those_who_cannot_be_served_are_refused(reactor: &Loop) {
+    let soft = descriptor_limit().unwrap().soft;
+    let socket = socket::listen(&any_port(), 100).unwrap();
+    let descriptor = socket.as_raw_fd();
+    let doorman = Doorman { refuses: true, ..Doorman::default() };
+    let listener = Listener::start(reactor, Descriptor::Owned(socket), doorman).unwrap();
+    let address = listener.address().unwrap().unwrap();
+    let doorman = || listener.acceptor();
+    for round in 1..=2 {
+        let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
+        wait_readable(descriptor);
+        set_soft_limit(limit_with_free(4));
+        turn_until(reactor, || doorman().refused.get() == 6 * round);
+        assert_eq!((doorman().taken.borrow().len(), doorman().exhausted.get()), (4, round));
+        doorman().taken.borrow_mut().clear();
+        set_soft_limit(soft);
+        run_until(reactor, reactor.now() + BACK_OFF + TICK);
+        drop(clients);
+    }
+    listener.close(reactor);
 }
 
 #[test]
@@ -109,6 +143,9 @@ fn a_listener_without_descriptors_rests_and_recovers() {
     assert_eq!(Rc::strong_count(&listener), 1);
     run_until(&reactor, reactor.now() + SECOND);
     assert_eq!((doorman().exhausted.get(), reactor.source_len()), (2, 0));
+
+    set_soft_limit(before.soft);
+    those_who_cannot_be_served_are_refused(&reactor);
 
     set_soft_limit(3);
     let raised = raise_descriptor_limit().unwrap();

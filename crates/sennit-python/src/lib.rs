@@ -13,6 +13,7 @@
 //! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
+mod coding;
 mod datagrams;
 mod event_loop;
 mod globals;
@@ -68,6 +69,15 @@ unsafe extern "C" fn set_message_helpers(
     guard(|| http::set_message_helpers(args, keywords))
 }
 
+unsafe extern "C" fn negotiate_coding(
+    _: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: isize,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's fast-call convention vouches for the arguments.
+    guard(|| coding::negotiate_coding(unsafe { kit::Args::new(arguments, count) }))
+}
+
 fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
     // SAFETY: a live module and a live value, which the module counts; GIL.
     match unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), value.as_ptr()) } {
@@ -93,6 +103,8 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"Headers", &globals.http.headers_type)?;
         add(module, c"HttpServer", &globals.http.server_type)?;
         add(module, c"HttpClient", &globals.http.client_type)?;
+        add(module, c"Compressor", &coding::make_compressor_type()?)?;
+        add(module, c"Decompressor", &coding::make_decompressor_type()?)?;
         add(module, c"Stream", &globals.stream.stream_type)?;
         add(module, c"StreamFrames", &globals.stream.frames_type)?;
         add(module, c"FrameProtocol", &globals.stream.frame_protocol_type)?;
@@ -112,6 +124,8 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
     methods.push(row!(keywords c"set_message_helpers", set_message_helpers,
         c"Say which functions help messages: loads, dumps, text, later, cookies, set_cookie, delete_cookie, form, pieces."));
+    methods.push(row!(positional c"negotiate_coding", negotiate_coding,
+        c"negotiate_coding(accept_encoding, offered): the coding that a client likes best, or None."));
     methods.extend(http::native::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![

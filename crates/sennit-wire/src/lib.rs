@@ -6,6 +6,7 @@
 //!
 //! | folder | protocol |
 //! | --- | --- |
+//! | [`coding`] | gzip, deflate, br, zstd: content codings both ways, with limits |
 //! | [`framing`] | lines, netstrings, length prefixes, fixed sizes |
 //! | [`http1`] | HTTP/1.1 and HTTP/1.0: RFC 9110 and RFC 9112 |
 
@@ -21,5 +22,6 @@
     )
 )]
 
+pub mod coding;
 pub mod framing;
 pub mod http1;

@@ -1,7 +1,11 @@
 """HTTP/1.1: a server for plain handlers, and a client for many requests at once."""
 
 from sennit.http.client import Client, ClientResponse
+from sennit.http.compression import compress, decompressed
 from sennit.http.events import Event, EventStream
+from sennit.http.files import file_response
+from sennit.http.folder import Folder
+from sennit.http.forms import Form, FormFile, FormLimits, read_form
 from sennit.http.headers import Headers
 from sennit.http.limits import LIMITS, Limit
 from sennit.http.message import FileBody, Request, Response, use_json
@@ -25,6 +29,10 @@ __all__ = [
     "Event",
     "EventStream",
     "FileBody",
+    "Folder",
+    "Form",
+    "FormFile",
+    "FormLimits",
     "Handler",
     "Headers",
     "Limit",
@@ -33,9 +41,13 @@ __all__ = [
     "Response",
     "Retry",
     "Server",
+    "compress",
+    "decompressed",
+    "file_response",
     "from_netrc",
     "listen",
     "offers_upgrade",
+    "read_form",
     "serve",
     "tunnel",
     "upgrade",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sennit._native import core
 from sennit.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["LIMITS", "Limit", "check_limits"]
 
@@ -71,8 +68,8 @@ LIMITS = (
 _BY_NAME = {limit.name: limit for limit in LIMITS}
 
 
-def check_limits(given: Mapping[str, float]) -> dict[str, float]:
-    """The limits of a server: what is given, and the defaults that depend on the machine.
+def check_limits(given: dict[str, float]) -> dict[str, float]:
+    """All limits of a server: what is given, and the defaults of the others.
 
     Raises:
         ConfigError: A name is none of a limit, or its value makes no sense.
@@ -83,7 +80,9 @@ def check_limits(given: Mapping[str, float]) -> dict[str, float]:
             raise ConfigError(f"{name} is no setting; there are: {', '.join(sorted(_BY_NAME))}")
         _check(limit, value)
     descriptors = core.raise_descriptor_limit()
-    return {"max_connections": max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))} | dict(given)
+    limits = {limit.name: limit.default for limit in LIMITS if limit.default is not None}
+    limits["max_connections"] = max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
+    return limits | given
 
 
 def _check(limit: Limit, value: float) -> None:

@@ -7,6 +7,7 @@ from sennit._native import core
 from sennit._native.core import FileBody, Request, Response
 from sennit.http.charset import decode_text
 from sennit.http.cookies import parse_cookies, render_cookie, render_deleted_cookie
+from sennit.http.forms import Form, read_form
 from sennit.http.json_codec import use_json
 from sennit.http.streaming import send_pieces
 
@@ -21,6 +22,10 @@ async def _later(body: Awaitable[bytes], method: Callable[[], Awaitable[_T]]) ->
     return await method()
 
 
+async def _form(request: Request) -> Form:
+    return await read_form(request.headers, request.stream())
+
+
 use_json()
 core.set_message_helpers(
     text=decode_text,
@@ -28,5 +33,6 @@ core.set_message_helpers(
     cookies=parse_cookies,
     set_cookie=render_cookie,
     delete_cookie=render_deleted_cookie,
+    form=_form,
     pieces=send_pieces,
 )

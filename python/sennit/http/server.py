@@ -77,7 +77,6 @@ class Server:
         sock.listen(FULL_BACKLOG)
         name = sock.getsockname()
         if endpoint.path:
-            self._paths.add(endpoint.path)
             self._urls.append(endpoint.url)
         else:
             host = f"[{name[0]}]" if ":" in name[0] else name[0]

@@ -59,6 +59,8 @@ async def listen(
     try:
         for endpoint in endpoints:
             bound += [(endpoint, sock) for sock in await _bind(reactor, endpoint)]
+            if endpoint.path:
+                server._paths.add(endpoint.path)  # noqa: SLF001 - one room
         for endpoint, sock in bound:
             server._listen(endpoint, sock, tls if endpoint.scheme == "https" else None)  # noqa: SLF001 - one room
         server._certificates.start()  # noqa: SLF001

@@ -12,7 +12,7 @@ from sennit._native import core
 
 __all__ = ["Pieces", "Trailers", "send_pieces"]
 
-Piece: TypeAlias = str | bytes
+Piece: TypeAlias = str | bytes | core.FileBody
 Pieces: TypeAlias = Iterable[Piece]
 """What an answer in pieces is made of; an asynchronous iterable serves as well."""
 

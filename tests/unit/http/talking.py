@@ -59,6 +59,20 @@ class Peer:
         length = int(answer.headers["content-length"]) if has_body else 0
         return answer._replace(body=await self.reader.readexactly(length))
 
+    async def in_chunks(self) -> tuple[http.Headers, bytes, bytes]:
+        """Head, body and trailer section of the next answer, which comes in chunks."""
+        head = await self.head()
+        assert head.headers["transfer-encoding"] == "chunked"
+        assert "content-length" not in head.headers
+        pieces = []
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            pieces.append(await self.reader.readexactly(size))
+            assert await self.reader.readexactly(2) == b"\r\n"
+        trailers = b""
+        while (line := await self.reader.readuntil(b"\r\n")) != b"\r\n":
+            trailers += line
+        return http.Headers(head.headers), b"".join(pieces), trailers
+
     async def ask(self, raw: bytes = GET) -> Answer:
         self.send(raw)
         return await self.answer()

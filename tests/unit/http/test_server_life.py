@@ -56,9 +56,9 @@ def test_a_url_that_makes_no_sense(url: str, words: str) -> None:
     sennit.run(main())
 
 
-def test_https_says_that_it_comes_later() -> None:
+def test_https_needs_certificates() -> None:
     async def main() -> None:
-        with pytest.raises(NotImplementedError, match="TLS comes with a later version"):
+        with pytest.raises(errors.ConfigError, match="needs tls, a sennit"):
             await http.listen(path, "https://127.0.0.1:0")
 
     sennit.run(main())
@@ -304,6 +304,9 @@ def test_statistics_count_everything() -> None:
             "handshake_failures",
             "handshake_timeouts",
             "upgraded",
+            "refused_per_address",
+            "certificates_reloaded",
+            "certificate_reloads_failed",
         }
 
     assert with_peer(path, scenario) == []
@@ -339,13 +342,16 @@ def test_no_descriptor_is_left_for_a_connection(caplog: pytest.LogCaptureFixture
                 peer.connect_ex(("127.0.0.1", server.port))
                 peer.send(LAST)
             await eventually(lambda: caplog.records)
-            accepted = server.statistics()["accepted"]
-        assert accepted < 3
-        # It recovers by itself.
-        await eventually(lambda: server.statistics()["answered"] == 3)
+            counted = server.statistics()
+        assert counted["accepted"] < 3
+        assert counted["accepted"] + counted["refused"] == 3
+        await eventually(lambda: server.statistics()["answered"] == counted["accepted"])
+        ends = sorted(peer.recv(1000).rpartition(b"\n")[0][-20:] for peer in peers)
+        assert ends.count(b"too many connections") == counted["refused"]
         for peer in peers:
-            assert peer.recv(1000).endswith(b"/last")
             peer.close()
+        async with connected(server) as late:  # it recovers by itself
+            assert (await late.ask()).body == b"/"
 
     assert with_server(path, scenario) == []
     assert len(caplog.records) == 1

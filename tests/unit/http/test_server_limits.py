@@ -126,6 +126,9 @@ def test_max_connections() -> None:
             await one.ask()
             await two.ask()
             async with connected(server) as three:
+                refusal = await three.answer()
+                assert refusal.status == 503
+                assert refusal.headers["retry-after"] == "1"
                 assert await three.end() == b""
             assert server.statistics()["refused"] == 1
             assert server.statistics()["open"] == 2

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, AnswerHead, Application, BodyState, Connection, Portion, Serial, Server,
-    Settings, Statistics,
+    Answer, AnswerBody, AnswerHead, Application, Begun, BodyState, Connection, PieceRefused,
+    Portion, Room, Serial, Server, Settings, Statistics,
 };
 use sennit_engine::poller::Event;
+use sennit_engine::stream::{Chunk, Piece, Stream};
 use sennit_engine::{Clock, EpollPoller, Host, Interest, Nanos, Poller, Reactor, Token};
 use sennit_wire::http1::RequestHead;
 
@@ -93,11 +94,20 @@ pub type TestConnection = Connection<Idle, App>;
 /// A request that is not answered yet.
 pub type Open = (Rc<TestConnection>, Serial, String);
 
-/// What a target means: `/now` and the like are answered with the target, `/others` answers what is open first, `/size/N` with N bytes, `/body` with its body once
-/// that is there, `/never` when the test says so.
+type Key = (*const TestConnection, Serial);
+
+pub const PIECE: &[u8] = &[b'p'; 10_000];
+
+/// What a target means: `/now` and the like are answered with the target, `/others` answers what is open first,
+/// `/size/N` with N bytes, `/body` with its body once that is there, `/stream` with its body taken piece by piece,
+/// `/pieces/N` with N pieces of 10,000 bytes as there is room, `/leave` leaves HTTP, `/never` when the test says so.
 #[derive(Default)]
 pub struct App {
     pub open: RefCell<Vec<Open>>,
+    /// What was taken of bodies in pieces, and how many pieces of answers are left.
+    taken: RefCell<Vec<(Key, Vec<u8>)>>,
+    left: RefCell<Vec<(Key, usize)>>,
+    pub has_left: RefCell<Vec<Vec<u8>>>,
     pub abandoned: Cell<usize>,
     pub failed: Cell<usize>,
     pub drained: Cell<usize>,
@@ -116,6 +126,76 @@ impl App {
         let answer =
             Answer { head: AnswerHead { status: 200, content_type: None, fields: b"" }, body };
         connection.answer(reactor, serial, answer)
+    }
+
+    /// Takes what there is of a body, and asks for more until it is whole.
+    fn take_pieces(&self, reactor: &Reactor<Idle>, open: &Open) {
+        let (connection, serial, _) = open;
+        let key = (Rc::as_ptr(connection), *serial);
+        let piece = connection.take_body(*serial);
+        self.note_piece(key, &piece);
+        match connection.ask_for_body(reactor, *serial, Portion::Piece) {
+            BodyState::Waiting | BodyState::Asked => {}
+            BodyState::Complete => {
+                let rest = connection.take_body(*serial);
+                self.note_piece(key, &rest);
+                let body = self.forget(key);
+                self.reply(reactor, connection, *serial, &body);
+            }
+            BodyState::Failed(failure) => {
+                self.forget(key);
+                self.failed.set(self.failed.get() + 1);
+                self.reply(reactor, connection, *serial, format!("{failure:?}").as_bytes());
+            }
+        }
+    }
+
+    fn note_piece(&self, key: Key, piece: &[u8]) {
+        let mut taken = self.taken.borrow_mut();
+        match taken.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, bytes)) => bytes.extend_from_slice(piece),
+            None => taken.push((key, piece.to_vec())),
+        }
+    }
+
+    fn forget(&self, key: Key) -> Vec<u8> {
+        let mut taken = self.taken.borrow_mut();
+        let place = taken.iter().position(|(known, _)| *known == key);
+        place.map(|place| taken.swap_remove(place).1).unwrap_or_default()
+    }
+
+    /// Sends pieces while there is room, then waits for it.
+    fn send_pieces(&self, reactor: &Reactor<Idle>, open: &Open) {
+        let (connection, serial, _) = open;
+        let key = (Rc::as_ptr(connection), *serial);
+        loop {
+            let left = {
+                let mut left = self.left.borrow_mut();
+                let Some((_, left)) = left.iter_mut().find(|(known, _)| *known == key) else {
+                    return;
+                };
+                let before = *left;
+                *left = before.saturating_sub(1);
+                before
+            };
+            if left == 0 {
+                self.left.borrow_mut().retain(|(known, _)| *known != key);
+                connection.end_answer(reactor, *serial, b"x-end: yes\r\n").unwrap();
+                return;
+            }
+            let piece = Piece::Bytes(Chunk::Shared(PIECE.to_vec()));
+            let sent = connection.send_piece(reactor, *serial, piece);
+            match sent {
+                Ok(Room::Free) => {}
+                Ok(Room::Full) if connection.ask_for_room(*serial) == Room::Full => return,
+                Ok(Room::Full) => {}
+                Err(refused) => {
+                    assert_eq!(refused, PieceRefused::Gone);
+                    self.left.borrow_mut().retain(|(known, _)| *known != key);
+                    return;
+                }
+            }
+        }
     }
 
     fn reply_with_body(&self, reactor: &Reactor<Idle>, open: &Open) {
@@ -156,6 +236,23 @@ impl Application<Idle> for App {
                 BodyState::Waiting | BodyState::Asked => return Some(open),
                 BodyState::Complete | BodyState::Failed(_) => self.reply_with_body(reactor, &open),
             }
+        } else if head.target == "/stream" {
+            self.take_pieces(reactor, &open);
+            return connection.awaits_answer(serial).then_some(open);
+        } else if let Some(count) = head.target.strip_prefix("/pieces/") {
+            let count = count.parse().unwrap();
+            let head = AnswerHead { status: 200, content_type: None, fields: b"" };
+            if connection.begin_answer(reactor, serial, head, None) == Begun::Body {
+                self.left.borrow_mut().push(((Rc::as_ptr(connection), serial), count));
+                self.send_pieces(reactor, &open);
+            }
+            return Some(open);
+        } else if head.target == "/leave" {
+            let head = AnswerHead { status: 101, content_type: None, fields: b"upgrade: x\r\n" };
+            if connection.leave_http(reactor, serial, head, open).is_some() {
+                self.reply(reactor, connection, serial, b"stays");
+            }
+            return None;
         } else if head.target == "/others" {
             // Answers of other connections, in the middle of this one's dispatch.
             for (other, serial, target) in self.open.take() {
@@ -172,10 +269,34 @@ impl Application<Idle> for App {
     }
 
     fn body_settled(&self, reactor: &Reactor<Idle>, open: &Open) {
-        self.reply_with_body(reactor, open);
+        match open.2.as_str() {
+            "/stream" => self.take_pieces(reactor, open),
+            _ => self.reply_with_body(reactor, open),
+        }
     }
 
-    fn abandoned(&self, _: &Reactor<Idle>, (_, serial, _): Open) {
+    fn body_piece(&self, reactor: &Reactor<Idle>, open: &Open, data: &[u8]) -> bool {
+        let (connection, serial, _) = open;
+        self.note_piece((Rc::as_ptr(connection), *serial), data);
+        // Asked again in the very call: the next piece is collected.
+        let _ = connection.ask_for_body(reactor, *serial, Portion::Piece);
+        true
+    }
+
+    fn room(&self, reactor: &Reactor<Idle>, open: &Open) {
+        self.send_pieces(reactor, open);
+    }
+
+    fn left(&self, _: &Reactor<Idle>, _: Open, mut stream: Stream<Vec<u8>>, input: Vec<u8>) {
+        stream.push(Chunk::Owned(b"left".to_vec()));
+        let _ = stream.flush();
+        self.has_left.borrow_mut().push(input);
+    }
+
+    fn abandoned(&self, _: &Reactor<Idle>, (connection, serial, _): Open) {
+        let key = (Rc::as_ptr(&connection), serial);
+        self.forget(key);
+        self.left.borrow_mut().retain(|(known, _)| *known != key);
         self.abandoned.set(self.abandoned.get() + 1);
         self.open
             .borrow_mut()
@@ -215,10 +336,15 @@ impl World {
 
     /// A connection that the server has accepted.
     pub fn connect(&self) -> Peer {
+        self.connect_from(None)
+    }
+
+    pub fn connect_from(&self, address: Option<&str>) -> Peer {
+        let address = address.map(|address| address.parse().unwrap());
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        self.server.accept(&self.reactor, ours.into(), None, None).unwrap();
+        self.server.accept(&self.reactor, ours.into(), address, None).unwrap();
         Peer { socket: theirs, got: Vec::new(), ended: false }
     }
 

@@ -194,6 +194,14 @@ pub fn send_vectored(socket: RawFd, pieces: &[IoSlice<'_>], more: bool) -> io::R
     check_size(unsafe { libc::sendmsg(socket, &message, flags) })
 }
 
+/// Bytes that were sent and that the peer has not taken, as far as the kernel tells (SIOCOUTQ of tcp(7), unix(7)).
+pub fn untaken(socket: RawFd) -> Option<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the pointer names a local that outlives the call.
+    let result = unsafe { libc::ioctl(socket, libc::TIOCOUTQ, &raw mut count) };
+    if result < 0 { None } else { usize::try_from(count).ok() }
+}
+
 /// Makes closing a reset, not an end. Best effort: a socket of another kind has no such choice.
 pub fn reset_on_close(socket: RawFd) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -40,7 +40,7 @@ impl Refused {
 }
 
 /// The fields of a response: its content type apart, everything else rendered.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct FieldBlock {
     /// `None`: the body's own. Empty: none at all.
     pub content_type: Option<Cow<'static, [u8]>>,

@@ -7,7 +7,9 @@ use pyo3_ffi as ffi;
 use sennit_engine::file::{FilePiece, regular_size};
 
 use crate::globals::globals;
-use crate::kit::{Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, getter, guard, raise};
+use crate::kit::{
+    Args, Head, Object, Outcome, Raised, TypeSpec, doc, free, getter, guard, positional, raise, row,
+};
 
 #[repr(C)]
 struct FileBody {
@@ -96,6 +98,27 @@ unsafe extern "C" fn new(
     })
 }
 
+// part(offset, length): a part of the same open file
+positional!(part, FileBody, |this, args| {
+    args.expect("part", 2, 2)?;
+    let offset = number(args, 0, "offset")?.unwrap_or(0);
+    let length = number(args, 1, "length")?.unwrap_or(0);
+    if offset.saturating_add(length) > this.length as u64 {
+        let have = this.length;
+        return Err(wrong(&format!("there are {have} bytes, not {length} from byte {offset} on")));
+    }
+    let class = globals().http.file_body_type.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the allocator gives zeroed memory; GIL.
+    unsafe {
+        let object = Object::owned(((*class).tp_alloc.ok_or(Raised)?)(class, 0))?;
+        let made = object.as_ptr().cast::<FileBody>();
+        (&raw mut (*made).file).write(this.file.clone());
+        (*made).offset = this.offset + offset;
+        (*made).length = length as usize;
+        Ok(object)
+    }
+});
+
 getter!(get_length, FileBody, |this| Object::integer(this.length as i64));
 getter!(get_offset, FileBody, |this| Object::integer(this.offset as i64));
 
@@ -129,6 +152,8 @@ pub fn make_type() -> Outcome<Object> {
                 offset: bytes to leave out at its beginning.\n\
                 length: bytes to send; all that follow by default."),
         )
+        .methods(vec![row!(positional c"part", part,
+            c"part($self, offset, length, /)\n--\n\nA part of it, which shares the open file.")])
         .getters(&[
             (c"offset", get_offset, c"Bytes that are left out at the beginning of the file."),
             (c"length", get_length, c"Bytes that are sent."),

@@ -99,7 +99,7 @@ impl AsRef<[u8]> for BodyBytes {
 }
 
 /// What stands behind the head.
-#[derive(Default)]
+#[derive(Default, Clone)]
 enum Body {
     #[default]
     None,
@@ -190,6 +190,22 @@ impl Response {
     pub fn change<T>(&self, body: impl FnOnce(&mut FieldBlock) -> T) -> T {
         // SAFETY: nothing else looks at the fields meanwhile; GIL.
         body(unsafe { &mut (*self.fields()).block })
+    }
+
+    /// Another response with the same status, fields and body.
+    pub fn copy(&self) -> Outcome<Object> {
+        // SAFETY: a short read; GIL.
+        let fields = unsafe {
+            let fields = &*self.fields();
+            Fields {
+                body: fields.body.clone(),
+                trailers: fields.trailers.clone(),
+                status: fields.status,
+                block: fields.block.clone(),
+                headers: None,
+            }
+        };
+        make(globals().http.response_type.as_ptr().cast(), fields)
     }
 
     /// Sets the trailer fields; gives back what was there.

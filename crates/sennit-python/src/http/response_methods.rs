@@ -8,7 +8,8 @@ use super::fields::{FieldBlock, render, with_bytes};
 use super::helpers::Helper;
 use super::response::{self, Response, json_bytes, make_upgrade, make_with, status};
 use crate::kit::{
-    Keywords, Object, Outcome, Raised, guard, guard_status, none, raise, row, unless_none,
+    Keywords, Object, Outcome, Raised, guard, guard_status, no_arguments, none, raise, row,
+    unless_none,
 };
 
 /// Statuses that send a client to another place (RFC 9110 section 15.4).
@@ -198,6 +199,8 @@ unsafe extern "C" fn delete_cookie(
     unsafe { add_cookie(Helper::DeleteCookie, this, arguments, count, names) }
 }
 
+no_arguments!(copy, Response, |this| this.copy());
+
 const SET_COOKIE: &CStr = c"set_cookie($self, name, value, *, max_age=None, expires=None, domain=None, path='/',\n\
     \x20          secure=False, http_only=False, same_site='lax', partitioned=False)\n--\n\n\
     Add a cookie. What a browser would not take, or take otherwise, is refused.\n\n\
@@ -227,6 +230,7 @@ pub fn table() -> Vec<ffi::PyMethodDef> {
         row!(keywords c"redirect", redirect, REDIRECT),
         row!(positional c"_upgrade", upgrade,
             c"_upgrade(factory, status, headers): an answer behind which another protocol is spoken."),
+        row!(noargs c"_copy", copy, c"Another response of the same kind, which can be changed by itself."),
         row!(keywords c"set_cookie", set_cookie, SET_COOKIE),
         row!(keywords c"delete_cookie", delete_cookie, DELETE_COOKIE),
     ];

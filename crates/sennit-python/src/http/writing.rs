@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Begun, PieceRefused, Room, Serial};
-use sennit_engine::stream::Chunk;
+use sennit_engine::stream::{Chunk, Piece};
 
 use super::application::{Held, PythonConnection, raise_ours};
 use super::fields::field_lines;
+use super::file_body;
 use super::helpers::Helper;
 use super::ready;
 use super::request::Request;
@@ -67,20 +68,29 @@ positional!(begin_answer, Request, |this, args| {
     }
 });
 
+#[cold]
+fn no_piece(piece: &Object) -> Raised {
+    let text = Object::represent(piece).unwrap_or_default();
+    let shown: String = text.chars().take(80).collect();
+    let message = format!("a piece of the body is {shown}; pieces are str or bytes");
+    // SAFETY: reading a static of the interpreter; GIL.
+    raise(unsafe { ffi::PyExc_TypeError }, &message)
+}
+
 // _send_piece(piece) -> bool: whether more is welcome
 one_argument!(send_piece, Request, |this, piece| {
     // SAFETY: a live argument; GIL.
     let piece = unsafe { Object::from_borrowed(piece) };
-    let Some(bytes) = BodyBytes::new(piece.clone())? else {
-        let text = Object::represent(&piece)?;
-        let shown: String = text.chars().take(80).collect();
-        let message = format!("a piece of the body is {shown}; pieces are str or bytes");
-        // SAFETY: reading a static of the interpreter; GIL.
-        return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
+    let piece = match BodyBytes::new(piece.clone())? {
+        Some(bytes) => Piece::Bytes(Chunk::Shared(bytes)),
+        None => match file_body::piece_of(&piece) {
+            Some(file) => Piece::File(file),
+            None => return Err(no_piece(&piece)),
+        },
     };
     let (connection, serial, held) = parts(this)?;
     let reactor = held.state()?.reactor();
-    let room = connection.send_piece(reactor, serial, Chunk::Shared(bytes)).map_err(refused)?;
+    let room = connection.send_piece(reactor, serial, piece).map_err(refused)?;
     Ok(Object::boolean(room == Room::Free))
 });
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sennit.http.policy.dates import parse_date
+from sennit.http.policy.dates import http_date, parse_date
 
 MOMENT = datetime(2027, 6, 9, 10, 18, 14, tzinfo=UTC).timestamp()
 
@@ -76,3 +76,16 @@ def test_whatever_python_writes_is_read(moment: int) -> None:
 @given(st.text())
 def test_no_text_is_too_strange(text: str) -> None:
     parse_date(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (784111777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (951827696.9, "Tue, 29 Feb 2000 12:34:56 GMT"),
+    ],
+)
+def test_a_date_is_written_as_the_rfc_says(seconds: float, text: str) -> None:
+    assert http_date(seconds) == text
+    assert parse_date(text) == int(seconds)

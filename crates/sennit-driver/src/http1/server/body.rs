@@ -54,6 +54,8 @@ pub(super) struct Body {
     /// The client waits for `100 Continue` before it sends anything.
     pub expects_continue: bool,
     portion: Portion,
+    /// The application reads it as it comes, so that it may yet become complete beside an answer.
+    pub is_streamed: bool,
     /// The length that the head has announced; none for chunks.
     announced: Option<u64>,
     received: u64,
@@ -70,6 +72,7 @@ impl Body {
             bytes: Vec::new(),
             expects_continue,
             portion: Portion::Piece,
+            is_streamed: false,
             announced,
             received: 0,
             asked_at: 0,
@@ -87,9 +90,10 @@ impl Body {
         self.state == BodyState::Asked && self.portion == Portion::Piece
     }
 
-    /// Whether its application reads it as it comes, so that it may yet become complete beside an answer.
-    pub fn is_streamed(&self) -> bool {
-        self.portion == Portion::Piece && self.waited > 0 || self.wants_piece()
+    /// Gives the bytes that are here.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.is_streamed = true;
+        std::mem::take(&mut self.bytes)
     }
 
     /// Notes bytes that somebody else keeps.
@@ -112,6 +116,7 @@ impl Body {
     /// The application asks. A body that announces to be too large is not waited for; false says so.
     pub fn ask(&mut self, portion: Portion, now: Nanos) -> bool {
         self.portion = portion;
+        self.is_streamed |= portion == Portion::Piece;
         if let (Portion::Whole(limit), Some(length)) = (portion, self.announced)
             && length > limit as u64
         {
@@ -142,8 +147,7 @@ impl Body {
     pub fn rest(&mut self, now: Nanos) {
         if self.state == BodyState::Asked {
             self.state = BodyState::Waiting;
-            // At least one, so that it is seen to have been read.
-            self.waited = now.saturating_sub(self.asked_at).max(1);
+            self.waited = now.saturating_sub(self.asked_at);
         }
     }
 

@@ -365,6 +365,10 @@ impl<H: Host, A: Application<H>> Acceptor<H> for ServerAcceptor<H, A> {
         }
     }
 
+    fn refuses(&self) -> bool {
+        true
+    }
+
     fn refused(&self, _reactor: &Reactor<H>, socket: OwnedFd) {
         self.server.refuse(socket, self.tls.is_some());
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sennit_engine::stream::Chunk;
+use sennit_engine::stream::Piece;
 use sennit_engine::{Host, Reactor};
 use sennit_wire::http1::{
     self, CHUNK_END, ResponseParts, encode_chunk_size, encode_continue, encode_response_head,
@@ -134,7 +134,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             let inner = self.inner.borrow();
             let body = inner.body.as_ref();
             // A body that is being read may be complete before the answer is.
-            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed());
+            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed);
             (inner.exchange.is_old, inner.exchange.is_head, is_unread)
         };
         let delimiter = match length {
@@ -176,12 +176,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         &self,
         reactor: &Reactor<H>,
         serial: Serial,
-        piece: Chunk<A::Bytes>,
+        piece: Piece<A::Bytes>,
     ) -> Result<Room, PieceRefused> {
         if !self.awaits_body(serial) {
             return Err(PieceRefused::Gone);
         }
-        let length = piece.as_ref().len();
+        let length = piece.length();
         let waits = {
             let mut inner = self.inner.borrow_mut();
             inner.borrow_out(&self.server.out);
@@ -195,12 +195,17 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             if is_chunked {
                 encode_chunk_size(&mut inner.out, length);
             }
-            if length <= COPY_AT_MOST {
-                inner.out.extend_from_slice(piece.as_ref());
-            } else {
-                inner.queue_out();
-                if let Some(stream) = inner.stream.as_mut() {
-                    stream.push(piece);
+            match piece {
+                Piece::Bytes(chunk) if length <= COPY_AT_MOST => {
+                    inner.out.extend_from_slice(chunk.as_ref());
+                }
+                piece => {
+                    inner.queue_out();
+                    match (piece, inner.stream.as_mut()) {
+                        (Piece::Bytes(chunk), Some(stream)) => stream.push(chunk),
+                        (Piece::File(file), Some(stream)) => stream.push_file(file),
+                        _ => {}
+                    }
                 }
             }
             if is_chunked {

@@ -68,6 +68,6 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         if inner.gone(serial).is_some() {
             return Vec::new();
         }
-        inner.body.as_mut().map(|body| std::mem::take(&mut body.bytes)).unwrap_or_default()
+        inner.body.as_mut().map(|body| body.take()).unwrap_or_default()
     }
 }

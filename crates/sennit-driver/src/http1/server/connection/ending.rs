@@ -2,7 +2,6 @@
 
 use std::io;
 
-use sennit_engine::clock::Nanos;
 use sennit_engine::stream::{Flushed, Stream};
 use sennit_engine::{Host, Reactor, Readiness, Token};
 use sennit_wire::http1::{RemoteProtocolError, encode_simple_error};
@@ -213,11 +212,10 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         }
     }
 
-    pub(super) fn deadline_passed(&self, reactor: &Reactor<H>, now: Nanos) {
-        let (phase, stalled, is_open) = {
+    pub(super) fn deadline_passed(&self, reactor: &Reactor<H>, stalled: bool) {
+        let (phase, is_open) = {
             let inner = self.inner.borrow();
-            let is_open = inner.stream.as_ref().is_none_or(Stream::is_open);
-            (inner.phase, inner.write_deadline <= now, is_open)
+            (inner.phase, inner.stream.as_ref().is_none_or(Stream::is_open))
         };
         let count = |change: fn(&mut Statistics)| self.server.count(change);
         match phase {

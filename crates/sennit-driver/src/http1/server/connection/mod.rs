@@ -118,6 +118,8 @@ struct Inner<B> {
     peer_ended: bool,
     phase_deadline: Nanos,
     write_deadline: Nanos,
+    /// Bytes that the peer had not taken when that deadline was set.
+    untaken: usize,
     armed_at: Nanos,
 }
 
@@ -165,6 +167,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 peer_ended: false,
                 phase_deadline: reactor.turn_time().saturating_add(patience),
                 write_deadline: NEVER,
+                untaken: 0,
                 armed_at: NEVER,
             }),
             pending: RefCell::new(None),
@@ -276,6 +279,7 @@ impl<B: AsRef<[u8]>> Inner<B> {
             Flushed::Blocked if was_blocked && self.queued() >= before => {}
             Flushed::Blocked | Flushed::Yielded => {
                 self.write_deadline = now.saturating_add(settings.write_timeout);
+                self.untaken = self.stream.as_ref().and_then(Stream::untaken).unwrap_or(0);
             }
             Flushed::All if was_blocked => {
                 self.write_deadline = NEVER;
@@ -287,6 +291,21 @@ impl<B: AsRef<[u8]>> Inner<B> {
             }
             Flushed::All => {}
         }
+    }
+
+    /// Whether the peer takes nothing any more. The kernel says that there is room again only when much of its buffer
+    /// is free: a peer that reads slowly has to be seen before.
+    fn is_stalled(&mut self, now: Nanos, settings: &Settings) -> bool {
+        if self.write_deadline > now {
+            return false;
+        }
+        let untaken = self.stream.as_ref().and_then(Stream::untaken).unwrap_or(usize::MAX);
+        if untaken >= self.untaken {
+            return true;
+        }
+        self.untaken = untaken;
+        self.write_deadline = now.saturating_add(settings.write_timeout);
+        false
     }
 
     fn deadline(&self, settings: &Settings) -> Nanos {
@@ -332,16 +351,17 @@ impl<H: Host, A: Application<H>> Source<H> for Connection<H, A> {
     }
 
     fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
-        let due = {
+        let (due, stalled) = {
             let mut inner = self.inner.borrow_mut();
             if inner.armed_at > now {
                 return;
             }
             inner.armed_at = NEVER;
-            inner.deadline(self.server.settings())
+            let stalled = inner.is_stalled(now, self.server.settings());
+            (inner.deadline(self.server.settings()), stalled)
         };
-        if due <= now {
-            self.deadline_passed(reactor, now);
+        if stalled || due <= now {
+            self.deadline_passed(reactor, stalled);
         }
         self.arm(reactor);
     }
