@@ -4,6 +4,7 @@
     ├── LocalProtocolError (also ValueError)       you: what you wanted to send is not allowed
     ├── RemoteProtocolError                        the peer: what it has sent is not allowed
     │   └── CertificateError                       the peer: it is not who it should be
+    ├── StatusError                                the peer: its answer says that the request failed
     ├── ClosedError                                you: it was closed before
     ├── ConnectionLostError (also ConnectionError) the network: the connection is gone
     │   └── IncompleteReadError (also EOFError)    the peer: it has ended before all was there
@@ -41,11 +42,21 @@ __all__ = [
     "OverloadedError",
     "RemoteProtocolError",
     "SennitError",
+    "StatusError",
 ]
 
 
 class SennitError(Exception):
-    """The base of all errors that Sennit raises itself."""
+    """The base of all errors that Sennit raises itself.
+
+    Attributes:
+        step: What a client was doing when it happened, such as `"connecting"`; empty where nobody
+            has said.
+        origin: Whom it has to do with, as `http://host:port`; empty where nobody has said.
+    """
+
+    step: str = ""
+    origin: str = ""
 
 
 class LocalProtocolError(SennitError, ValueError):
@@ -72,6 +83,18 @@ class CertificateError(RemoteProtocolError):
     It has expired, is for another name, is signed by nobody that is known, or there is none where
     one is required.
     """
+
+
+class StatusError(SennitError):
+    """The peer's answer says that the request has failed.
+
+    Attributes:
+        status: What it says, 400 to 999.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ClosedError(SennitError):

@@ -199,6 +199,17 @@ fn session(settings: &Object, server_name: Option<&str>) -> Outcome<Box<dyn Sess
     Err(wrong("tls is neither a TlsServer nor a TlsClient"))
 }
 
+/// The engine's settings in a `core.TlsClient`.
+pub fn client_settings(object: &Object) -> Outcome<TlsClient> {
+    if !crate::globals::is_instance(object.as_ptr(), &globals().tls_client_type)? {
+        return Err(wrong("tls is no TlsClient"));
+    }
+    // SAFETY: its type has just been checked; GIL.
+    let this = unsafe { &*object.as_ptr().cast::<ClientObject>() };
+    let settings = this.settings.borrow().clone();
+    settings.ok_or_else(|| Fault::internal("settings are used that were never made").into())
+}
+
 /// A handshake of a settings object, with how long it may take in seconds.
 pub fn handshake(settings: &Object, server_name: Option<&str>, timeout: f64) -> Outcome<Handshake> {
     Ok(Handshake { session: session(settings, server_name)?, timeout: (timeout * 1e9) as Nanos })

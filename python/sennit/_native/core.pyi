@@ -366,15 +366,23 @@ class HttpClient:
     def __new__(
         cls,
         loop: Loop,
-        make_response: Callable[[int, bytes, bytes], Any],
-        make_error: Callable[[str, str, Any], Exception],
+        make_response: Callable[[Any, int, bytes, bytes], Any],
+        make_error: Callable[[Any, str, str, Any], Exception],
+        interfere: Callable[[Any, Any], object],
         settings: dict[str, float],
     ) -> HttpClient: ...
-    def add_origin(self, addresses: Sequence[tuple[str, int]], /) -> int: ...
-    def set_addresses(self, origin: int, addresses: Sequence[tuple[str, int]], /) -> None: ...
+    def add_origin(
+        self,
+        places: Sequence[tuple[str, int] | bytes],
+        tls: TlsClient | None,
+        server_name: str,
+        /,
+    ) -> int: ...
+    def set_places(self, origin: int, places: Sequence[tuple[str, int] | bytes], /) -> None: ...
+    def forget_origin(self, origin: int, /) -> bool: ...
     def request(
         self,
-        future: asyncio.Future[Any],
+        call: asyncio.Future[Any],
         origin: int,
         timeout: float,
         method: str,
@@ -382,6 +390,7 @@ class HttpClient:
         host: str,
         fields: bytes,
         body: bytes | None,
+        is_watched: bool,
         /,
     ) -> int: ...
     def cancel(self, number: int, /) -> None: ...

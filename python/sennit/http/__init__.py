@@ -20,6 +20,10 @@ from sennit.http.middleware import (
     log_requests,
     timeout,
 )
+from sennit.http.policy.authentication import Authentication, Basic, Bearer, from_netrc
+from sennit.http.policy.cookies import Cookie, CookieJar
+from sennit.http.policy.redirects import Redirects
+from sennit.http.policy.retrying import Retry
 from sennit.http.router import ErrorHandler, Router
 from sennit.http.server import Handler, Server
 from sennit.http.serving import listen, serve
@@ -28,8 +32,13 @@ from sennit.http.values import Values
 
 __all__ = [
     "LIMITS",
+    "Authentication",
+    "Basic",
+    "Bearer",
     "Client",
     "ClientResponse",
+    "Cookie",
+    "CookieJar",
     "ErrorHandler",
     "Event",
     "EventStream",
@@ -43,8 +52,10 @@ __all__ = [
     "Hook",
     "Limit",
     "Middleware",
+    "Redirects",
     "Request",
     "Response",
+    "Retry",
     "Router",
     "Server",
     "Values",
@@ -55,6 +66,7 @@ __all__ = [
     "cors",
     "decompressed",
     "file_response",
+    "from_netrc",
     "limit_concurrency",
     "listen",
     "log_requests",

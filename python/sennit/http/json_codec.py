@@ -10,7 +10,7 @@ from sennit.errors import ConfigError, RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["use_json"]
+__all__ = ["decode_json", "encode_json", "use_json"]
 
 
 def use_json(
@@ -33,13 +33,39 @@ def use_json(
     for name, function in (("loads", loads), ("dumps", dumps)):
         if function is not None and not callable(function):
             raise ConfigError(f"{name} is {function!r}, which cannot be called")
+    _Codec.loads = _strict_loads if loads is None else loads
+    _Codec.dumps = _compact_dumps if dumps is None else dumps
     core.set_message_helpers(
         loads=_first_loads if loads is None else _checked(loads),
         dumps=_first_dumps if dumps is None else dumps,
     )
 
 
-def _checked(loads: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def decode_json(body: bytes, what: str) -> Any:
+    """The value of a peer's bytes.
+
+    Args:
+        body: UTF-8.
+        what: Named in the error, such as `response body`.
+
+    Raises:
+        RemoteProtocolError: It is not JSON.
+    """
+    return _checked(_Codec.loads, what)(body)
+
+
+def encode_json(value: Any) -> bytes:
+    """A value as JSON in UTF-8.
+
+    Raises:
+        TypeError: It cannot be written as JSON.
+        ValueError: As TypeError.
+    """
+    encoded = _Codec.dumps(value)
+    return encoded.encode() if isinstance(encoded, str) else encoded
+
+
+def _checked(loads: Callable[[bytes], Any], what: str = "request body") -> Callable[[bytes], Any]:
     """Says in the house's words that a body is no JSON."""
 
     def checked(body: bytes) -> Any:
@@ -51,7 +77,7 @@ def _checked(loads: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             # RecursionError is one of them: a body that is nested too deeply is the peer's fault.
             reason = str(error) or type(error).__name__
             raise RemoteProtocolError(
-                f"request body is not JSON: {reason}", rule="RFC 8259 section 2", hint=400
+                f"{what} is not JSON: {reason}", rule="RFC 8259 section 2", hint=400
             ) from error
 
     return checked
@@ -69,6 +95,12 @@ def _first_loads(body: bytes) -> Any:
     return loads(body)
 
 
+def _strict_loads(body: bytes) -> Any:
+    import json  # noqa: PLC0415
+
+    return json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
@@ -79,3 +111,16 @@ def _first_dumps(value: Any) -> str:
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     core.set_message_helpers(dumps=encoder.encode)
     return encoder.encode(value)
+
+
+def _compact_dumps(value: Any) -> str:
+    import json  # noqa: PLC0415
+
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class _Codec:
+    """What reads and writes JSON outside of the native core."""
+
+    loads: Callable[[bytes], Any] = staticmethod(_strict_loads)
+    dumps: Callable[[Any], str | bytes] = staticmethod(_compact_dumps)

@@ -59,8 +59,7 @@ def fetch_many(url: str, count: int, concurrency: int) -> tuple[int, int]:
     target = parse_request_url(url)
     if not target.is_numeric:
         raise ConfigError(f"{url!r}: the host must be a numeric address")
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    answered = core.fetch_many(
-        f"{host}:{target.port}", target.path_and_query, target.authority, count, concurrency
-    )
+    _, host, port = target.origin
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    answered = core.fetch_many(place, target.path_and_query, target.authority, count, concurrency)
     return answered, count - answered

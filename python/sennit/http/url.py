@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from sennit.errors import ConfigError
+from sennit.http.policy.hosts import DEFAULT_PORTS, Origin, canonical_host, is_address
 
 __all__ = ["Target", "parse_request_url"]
 
@@ -17,19 +17,17 @@ _LONGEST = 2048
 class Target(NamedTuple):
     """Where a request goes, and what its head says of it."""
 
-    host: str
-    port: int
+    origin: Origin
     is_numeric: bool
     authority: str
     path_and_query: str
 
 
 def parse_request_url(url: str) -> Target:
-    """The target of `http://HOST[:PORT][/PATH][?QUERY]`; a fragment is dropped.
+    """The target of `http[s]://HOST[:PORT][/PATH][?QUERY]`; a fragment is dropped.
 
     Raises:
         ConfigError: It is no such URL.
-        NotImplementedError: It is `https://`, which comes with a later version.
     """
     shown = repr(url[:_LONGEST])
     try:
@@ -37,35 +35,22 @@ def parse_request_url(url: str) -> Target:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{shown}: {error}") from error
-    if parts.scheme == "https":
-        raise NotImplementedError(f"{shown}: TLS comes with a later version")
-    if parts.scheme != "http":
-        raise ConfigError(f"{shown} is no http URL; write http://HOST/PATH")
+    if parts.scheme not in {"http", "https"}:
+        raise ConfigError(f"{shown} is no http URL; write http://HOST/PATH or https://HOST/PATH")
     host = parts.hostname
     if not host:
-        raise ConfigError(f"{shown} names no host; write http://HOST/PATH")
+        raise ConfigError(f"{shown} names no host; write {parts.scheme}://HOST/PATH")
     if port == 0:
         raise ConfigError(f"{shown} has port 0, which nothing can listen on; ports are 1 to 65535")
-    if "@" in parts.netloc:
-        raise ConfigError(f"{shown} has a user name in it; send an authorization header instead")
-    if not host.isascii():
-        host = host.encode("idna").decode()
+    host = canonical_host(host)
     # What may not stand in a request line is encoded, what is encoded already stays.
     path = quote(parts.path or "/", safe=_PATH_SAFE)
     query = f"?{quote(parts.query, safe=_PATH_SAFE)}" if parts.query else ""
     bracketed = f"[{host}]" if ":" in host else host
-    authority = bracketed if port in {None, 80} else f"{bracketed}:{port}"
-    return Target(host, port or 80, _is_numeric(host), authority, path + query)
+    usual = DEFAULT_PORTS[parts.scheme]
+    authority = bracketed if port in {None, usual} else f"{bracketed}:{port}"
+    origin = Origin(parts.scheme, host, port or usual)
+    return Target(origin, is_address(host), authority, path + query)
 
 
 _PATH_SAFE = "/%!$&'()*+,;=:@-._~?"
-
-
-def _is_numeric(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return True
-    return False

@@ -75,6 +75,37 @@ pub fn start_stream(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A UNIX stream socket that is connected to a path. A path that begins with a zero byte is no file, but a name in
+/// the kernel.
+pub fn start_local_stream(path: &[u8]) -> io::Result<OwnedFd> {
+    // SAFETY: all-zero is a valid sockaddr_un.
+    let mut raw: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    // One byte is left for the zero that ends the path of a file.
+    if path.is_empty() || path.len() >= raw.sun_path.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (place, byte) in raw.sun_path.iter_mut().zip(path) {
+        *place = *byte as libc::c_char;
+    }
+    let is_file = path.first() != Some(&0);
+    let length =
+        std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len() + usize::from(is_file);
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let socket = check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: `raw` holds a socket address of `length` bytes and outlives the call.
+    let connected = check(unsafe {
+        libc::connect(socket.as_raw_fd(), (&raw const raw).cast(), length as libc::socklen_t)
+    });
+    match connected {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
 /// Binds a TCP socket and listens on it. An address still in TIME_WAIT may be reused.
 pub fn listen(address: &SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     let socket = open_stream(address)?;

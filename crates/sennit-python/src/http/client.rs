@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::client::{
-    Caller, Cause, Client, Failure, OriginId, Outgoing, RequestId, Response, Settings,
+    Caller, Cause, Client, Failure, OriginId, Outgoing, Place, RequestId, Response, Route,
+    Settings, Tls,
 };
 use sennit_engine::Reactor;
 use sennit_engine::reactor::State;
@@ -24,23 +25,37 @@ use crate::kit::{
 /// Who waits: futures, and how their results are made.
 pub struct PythonCaller {
     event_loop: Object,
-    /// `make_response(status, head, body)`.
+    /// `make_response(call, status, head, body)`.
     make_response: Object,
-    /// `make_error(step, kind, detail)`.
+    /// `make_error(call, step, kind, detail)`.
     make_error: Object,
+    /// `interfere(call, outcome)`: decides what becomes of a response that may not be the last, or of a failure.
+    interfere: Object,
+}
+
+/// A request under way, for Python.
+pub struct PythonCall {
+    future: Object,
+    /// Whether every outcome goes through `interfere`.
+    is_watched: bool,
+}
+
+/// Whether a response asks for more than to be handed on.
+fn is_special(response: &Response) -> bool {
+    response.sets_cookies || matches!(response.status, 301 | 302 | 303 | 307 | 308)
 }
 
 type PythonClient = Client<PythonHost, PythonCaller>;
 
 impl PythonCaller {
-    fn result(&self, response: &Response) -> Outcome<Object> {
+    fn result(&self, call: &Object, response: &Response) -> Outcome<Object> {
         let status = Object::integer(i64::from(response.status))?;
         let head = Object::bytes(response.head())?;
         let body = Object::bytes(response.body())?;
-        self.make_response.call(&[status.as_ptr(), head.as_ptr(), body.as_ptr()])
+        self.make_response.call(&[call.as_ptr(), status.as_ptr(), head.as_ptr(), body.as_ptr()])
     }
 
-    fn error(&self, failure: &Failure) -> Outcome<Object> {
+    fn error(&self, call: &Object, failure: &Failure) -> Outcome<Object> {
         let (kind, detail) = match &failure.cause {
             Cause::System(error) => ("system", os_error(error)?),
             Cause::Closed => ("closed", none()),
@@ -60,18 +75,23 @@ impl PythonCaller {
         };
         let step = Object::text(&failure.step.to_string())?;
         let kind = Object::text(kind)?;
-        self.make_error.call(&[step.as_ptr(), kind.as_ptr(), detail.as_ptr()])
+        self.make_error.call(&[call.as_ptr(), step.as_ptr(), kind.as_ptr(), detail.as_ptr()])
     }
 
-    fn settle(&self, future: &Object, outcome: &Result<Response, Failure>) -> Outcome<()> {
+    fn settle(&self, call: &PythonCall, outcome: &Result<Response, Failure>) -> Outcome<()> {
+        let future = &call.future;
         let names = &globals().names;
         if Object::call_method(&names.done, &[future.as_ptr()])?.truth()? {
             return Ok(());
         }
         let made = match outcome {
-            Ok(response) => self.result(response).map(|value| (&names.set_result, value)),
-            Err(failure) => self.error(failure).map(|value| (&names.set_exception, value)),
+            Ok(response) => self.result(future, response).map(|value| (&names.set_result, value)),
+            Err(failure) => self.error(future, failure).map(|value| (&names.set_exception, value)),
         };
+        let interferes = call.is_watched || outcome.as_ref().is_ok_and(is_special);
+        if interferes && let Ok((_, value)) = &made {
+            return self.interfere.call(&[future.as_ptr(), value.as_ptr()]).map(drop);
+        }
         let (method, value) =
             made.unwrap_or_else(|Raised| (&names.set_exception, take_exception()));
         Object::call_method(method, &[future.as_ptr(), value.as_ptr()]).map(drop)
@@ -79,18 +99,18 @@ impl PythonCaller {
 }
 
 impl Caller<PythonHost> for PythonCaller {
-    type Call = Object;
+    type Call = PythonCall;
 
     fn finished(
         &self,
         reactor: &Reactor<PythonHost>,
-        future: Object,
+        call: PythonCall,
         outcome: Result<Response, Failure>,
     ) {
-        if self.settle(&future, &outcome).is_err()
+        if self.settle(&call, &outcome).is_err()
             && let Some(error) = reactor.host().catch(reactor)
         {
-            reactor.host().report(reactor, "HTTP client", &error, &[(c"future", &future)]);
+            reactor.host().report(reactor, "HTTP client", &error, &[(c"future", &call.future)]);
         }
     }
 
@@ -98,10 +118,11 @@ impl Caller<PythonHost> for PythonCaller {
         visitor(&self.event_loop.as_ptr());
         visitor(&self.make_response.as_ptr());
         visitor(&self.make_error.as_ptr());
+        visitor(&self.interfere.as_ptr());
     }
 
-    fn visit_call(future: &Object, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
-        visitor(&future.as_ptr());
+    fn visit_call(call: &PythonCall, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
+        visitor(&call.future.as_ptr());
     }
 }
 
@@ -149,10 +170,11 @@ unsafe extern "C" fn new(
     guard(|| {
         // SAFETY: a live tuple of CPython's; GIL.
         let values = unsafe { crate::kit::borrowed_slice(arguments) };
-        let [event_loop, make_response, make_error, given] = values else {
+        let [event_loop, make_response, make_error, interfere, given] = values else {
             // SAFETY: reading a static of the interpreter; GIL.
             let class = unsafe { ffi::PyExc_TypeError };
-            return Err(raise(class, "HttpClient(loop, make_response, make_error, settings)"));
+            let usage = "HttpClient(loop, make_response, make_error, interfere, settings)";
+            return Err(raise(class, usage));
         };
         // SAFETY: live values; the loop's type is checked; the allocator gives zeroed memory; GIL.
         unsafe {
@@ -166,6 +188,7 @@ unsafe extern "C" fn new(
                 event_loop: own(event_loop),
                 make_response: own(make_response),
                 make_error: own(make_error),
+                interfere: own(interfere),
             };
             let object = Object::owned(((*class).tp_alloc.ok_or(Raised)?)(class, 0))?;
             let this = object.as_ptr().cast::<HttpClient>();
@@ -176,20 +199,24 @@ unsafe extern "C" fn new(
     })
 }
 
-/// Addresses out of a sequence of (host, port) with numeric hosts.
-fn addresses(object: &Object) -> Outcome<Vec<SocketAddr>> {
+/// Places out of a sequence of (host, port) with numeric hosts, and of bytes, each the path of a UNIX socket.
+fn places(object: &Object) -> Outcome<Vec<Place>> {
     // SAFETY: a live sequence, and items that are owned while they are used; GIL.
     unsafe {
         let all = Object::owned(ffi::PySequence_Tuple(object.as_ptr()))?;
         let mut found = Vec::new();
         for pair in crate::kit::borrowed_slice(all.as_ptr()) {
+            if ffi::PyBytes_Check(*pair) != 0 {
+                found.push(Place::Path(Args::new(pair, 1).bytes(0)?.to_vec()));
+                continue;
+            }
             let pair = Object::owned(ffi::PySequence_Tuple(*pair))?;
             let pair = Args(crate::kit::borrowed_slice(pair.as_ptr()));
             pair.expect("address", 2, 2)?;
             let host: Result<std::net::IpAddr, _> = pair.text(0)?.parse();
             let port = u16::try_from(pair.integer(1)?);
             match (host, port) {
-                (Ok(host), Ok(port)) => found.push(SocketAddr::new(host, port)),
+                (Ok(host), Ok(port)) => found.push(Place::Address(SocketAddr::new(host, port))),
                 _ => return Err(raise(ffi::PyExc_ValueError, "no numeric address")),
             }
         }
@@ -197,23 +224,38 @@ fn addresses(object: &Object) -> Outcome<Vec<SocketAddr>> {
     }
 }
 
-one_argument!(add_origin, HttpClient, |this, given| {
-    // SAFETY: a live argument; GIL.
-    let given = unsafe { Object::from_borrowed(given) };
-    let origin = this.client()?.add_origin(addresses(&given)?);
+// add_origin(places, tls, server_name) -> number
+positional!(add_origin, HttpClient, |this, args| {
+    args.expect("add_origin", 3, 3)?;
+    let tls = match args.optional(1) {
+        Some(settings) => {
+            let server_name = args.text(2)?.to_owned();
+            Some(Tls { settings: crate::tls::client_settings(&settings)?, server_name })
+        }
+        None => None,
+    };
+    let route = Route::new(places(&args.object(0))?, tls);
+    let origin = this.client()?.add_origin(route);
     Object::integer(origin.0 as i64)
 });
 
-positional!(set_addresses, HttpClient, |this, args| {
-    args.expect("set_addresses", 2, 2)?;
+positional!(set_places, HttpClient, |this, args| {
+    args.expect("set_places", 2, 2)?;
     let origin = OriginId(args.integer(0)? as usize);
-    this.client()?.set_addresses(origin, addresses(&args.object(1))?);
+    this.client()?.set_places(origin, places(&args.object(1))?);
     Ok(none())
 });
 
-// request(future, origin, timeout, method, target, host, fields, body) -> id
+one_argument!(forget_origin, HttpClient, |this, number| {
+    let pointer = number;
+    // SAFETY: a live argument; GIL.
+    let number = unsafe { Args::new(&pointer, 1) }.integer(0)?;
+    Ok(Object::boolean(this.client()?.forget_origin(OriginId(number as usize))))
+});
+
+// request(call, origin, timeout, method, target, host, fields, body, is_watched) -> id
 positional!(request, HttpClient, |this, args| {
-    args.expect("request", 8, 8)?;
+    args.expect("request", 9, 9)?;
     let client = this.client()?;
     if client.is_closed() {
         return Err(raise_ours(c"ClosedError", "the client is closed"));
@@ -249,7 +291,9 @@ positional!(request, HttpClient, |this, args| {
     };
     let state = state(client)?;
     state.check_open()?;
-    let id = client.request(state.reactor(), outgoing, args.object(0));
+    let is_watched = args.object(8).truth()?;
+    let call = PythonCall { future: args.object(0), is_watched };
+    let id = client.request(state.reactor(), outgoing, call);
     Object::integer(id.to_bits() as i64)
 });
 
@@ -258,8 +302,8 @@ one_argument!(cancel, HttpClient, |this, id| {
     // SAFETY: a live argument; GIL.
     let id = unsafe { Args::new(&pointer, 1) }.integer(0)?;
     if let Some(client) = &this.client {
-        let future = client.cancel(state(client)?.reactor(), RequestId::from_bits(id as u64));
-        drop(future);
+        let call = client.cancel(state(client)?.reactor(), RequestId::from_bits(id as u64));
+        drop(call);
     }
     Ok(none())
 });
@@ -329,13 +373,15 @@ pub fn make_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_traverse, traverse as *mut _)
         .slot(
             ffi::Py_tp_doc,
-            doc(c"HttpClient(loop, make_response, make_error, settings): the driver of a client."),
+            doc(c"HttpClient(loop, make_response, make_error, interfere, settings): the driver of a client."),
         )
         .methods(vec![
-            row!(one c"add_origin", add_origin, c"A new origin with its addresses; its number."),
-            row!(positional c"set_addresses", set_addresses, c"Other addresses for an origin."),
+            row!(positional c"add_origin", add_origin,
+                c"add_origin(places, tls, server_name): a new origin; its number."),
+            row!(positional c"set_places", set_places, c"Other places for an origin."),
+            row!(one c"forget_origin", forget_origin, c"Forget an origin that nobody uses; whether."),
             row!(positional c"request", request,
-                c"request(future, origin, timeout, method, target, host, fields, body); its number."),
+                c"request(call, origin, timeout, method, target, host, fields, body, is_watched)."),
             row!(one c"cancel", cancel, c"Give a request up and free its connection."),
             row!(noargs c"close", close, c"Close every connection; requests under way fail."),
             row!(noargs c"statistics", statistics, c"Counters, as a dict of ints."),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::client::{
-    Caller, Client, Failure, Outgoing, Response, Settings as ClientSettings,
+    Caller, Client, Failure, Outgoing, Place, Response, Route, Settings as ClientSettings,
 };
 use sennit_driver::http1::server::{
     Answer, AnswerBody, AnswerHead, Application, Connection, Serial, Server,
@@ -217,7 +217,7 @@ fn fetch(address: SocketAddr, head: Vec<u8>, count: u64, concurrency: u64) -> st
     };
     let counting = Counting { left: Cell::new(count), answered: Cell::new(0) };
     let client = Client::new(&reactor, counting, settings);
-    let origin = client.add_origin(vec![address]);
+    let origin = client.add_origin(Route::new(vec![Place::Address(address)], None));
     for _ in 0..count {
         let outgoing = Outgoing {
             origin,

@@ -8,13 +8,13 @@
 //!
 //! | phase | may become | when |
 //! | --- | --- | --- |
-//! | Connecting | Busy | connected; the request is sent |
+//! | Connecting | Securing, Busy | connected; the request is sent |
+//! | Securing | Busy, Closed | the TLS handshake is done; or fails |
 //! | Busy | Idle, Closed | the response is whole; or cannot become so |
 //! | Idle | Busy, Closed | another request; closed by the peer, its time is over, its place is needed |
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use sennit_engine::clock::Nanos;
@@ -22,10 +22,10 @@ use sennit_engine::reactor::{SCRATCH_SIZE, State};
 use sennit_engine::socket;
 use sennit_engine::stream::{Received, Stream};
 use sennit_engine::{Host, Interest, Reactor, Readiness, Source, Token};
-use sennit_wire::http1::{Event, FieldSlots, Framing, ResponseReader};
+use sennit_wire::http1::{Event, Field, FieldSlots, Framing, ResponseReader};
 
 use super::exchange::{Cause, Failure, RequestId, Response, Step};
-use super::{Caller, Client, OriginId};
+use super::{Caller, Client, OriginId, Place, Route, Tls};
 
 const NEVER: Nanos = Nanos::MAX;
 
@@ -35,6 +35,7 @@ const TRUSTED_LENGTH: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    Securing,
     Busy,
     Idle,
     Closed,
@@ -50,6 +51,7 @@ struct Inner {
     response: Vec<u8>,
     status: u16,
     head_size: usize,
+    sets_cookies: bool,
     keep_alive: bool,
     request: Option<RequestId>,
     /// Whether this connection has carried a request before.
@@ -74,7 +76,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         client: Rc<Client<H, C>>,
         reactor: &Reactor<H>,
         origin: OriginId,
-        addresses: Rc<[SocketAddr]>,
+        route: Route,
         request: RequestId,
     ) {
         let settings = *client.settings();
@@ -91,6 +93,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 response: Vec::new(),
                 status: 0,
                 head_size: 0,
+                sets_cookies: false,
                 keep_alive: false,
                 request: Some(request),
                 is_reused: false,
@@ -107,14 +110,14 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             statistics.open += 1;
             statistics.connecting += 1;
         });
-        connection.connect_next(reactor, &addresses, None);
+        connection.connect_next(reactor, &route.places, None);
     }
 
     /// Tries the next address; without one left, the last error is the request's.
     fn connect_next(
         self: &Rc<Self>,
         reactor: &Reactor<H>,
-        addresses: &[SocketAddr],
+        places: &[Place],
         mut error: Option<io::Error>,
     ) {
         loop {
@@ -124,7 +127,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 inner.next_address = index + 1;
                 index
             };
-            let Some(address) = addresses.get(index) else {
+            let Some(place) = places.get(index) else {
                 let none = || io::Error::new(io::ErrorKind::NotFound, "the origin has no address");
                 return self.fail(
                     reactor,
@@ -132,16 +135,16 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                     Cause::System(error.unwrap_or_else(none)),
                 );
             };
-            match self.connect(reactor, address) {
+            match self.connect(reactor, place) {
                 Ok(()) => return self.arm(reactor),
                 Err(failed) => error = Some(failed),
             }
         }
     }
 
-    fn connect(self: &Rc<Self>, reactor: &Reactor<H>, address: &SocketAddr) -> io::Result<()> {
+    fn connect(self: &Rc<Self>, reactor: &Reactor<H>, place: &Place) -> io::Result<()> {
         // Connected or not: writability tells.
-        let stream = Stream::new(reactor.host().connect(reactor, address)?);
+        let stream = Stream::new(place.connect(reactor)?);
         let token = reactor.register(stream.descriptor(), Interest::Edge, self.clone())?;
         self.token.set(token);
         let mut inner = self.inner.borrow_mut();
@@ -156,18 +159,36 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             Some(stream) => socket::take_error(stream.descriptor()),
             None => return,
         };
+        let route = self.client.origins.borrow().get(self.origin.0).map(|o| o.route.clone());
+        let route = route.unwrap_or_default();
         if let Some(error) = error.unwrap_or_else(Some) {
             let stream = self.inner.borrow_mut().stream.take();
             drop(stream);
             drop(reactor.remove(self.token.replace(Token::NONE)));
-            let addresses = self
-                .client
-                .origins
-                .borrow()
-                .get(self.origin.0)
-                .map(|origin| origin.addresses.clone());
-            return self.connect_next(reactor, &addresses.unwrap_or_default(), Some(error));
+            return self.connect_next(reactor, &route.places, Some(error));
         }
+        match route.tls {
+            None => self.established(reactor),
+            Some(tls) => {
+                if let Err(error) = self.start_tls(&tls) {
+                    self.fail(reactor, Step::Secure, Cause::System(error));
+                }
+            }
+        }
+    }
+
+    fn start_tls(&self, tls: &Tls) -> io::Result<()> {
+        let session = tls.session()?;
+        let mut inner = self.inner.borrow_mut();
+        inner.phase = Phase::Securing;
+        let Some(stream) = inner.stream.as_mut() else { return Ok(()) };
+        // The deadline is that of the connection.
+        stream.start_tls(session, NEVER)?;
+        stream.flush().map(drop)
+    }
+
+    /// The connection is made: the request may leave.
+    fn established(self: &Rc<Self>, reactor: &Reactor<H>) {
         {
             let mut inner = self.inner.borrow_mut();
             inner.phase = Phase::Busy;
@@ -242,7 +263,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             }
             reactor.return_scratch(scratch);
             match received {
-                Ok(Received::Secured) => {}
+                Ok(Received::Secured) => self.established(reactor),
                 Ok(Received::Data { drained: true, .. }) if !to_the_end => return,
                 Ok(Received::Data { count, .. }) => {
                     taken += count;
@@ -253,7 +274,10 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 }
                 Ok(Received::Blocked) => return,
                 Ok(Received::End) => return self.end_of_input(reactor),
-                Err(error) => return self.lost(reactor, Step::ReceiveHead, Cause::System(error)),
+                Err(error) => {
+                    let step = self.inner.borrow().step();
+                    return self.lost(reactor, step, Cause::System(error));
+                }
             }
         }
     }
@@ -315,6 +339,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                     Event::Head(head) => {
                         inner.status = head.status;
                         inner.keep_alive = head.keep_alive;
+                        inner.sets_cookies = head.fields.iter().any(is_set_cookie);
                         inner.head_size = head.bytes.len();
                         let body = match head.framing {
                             Framing::Length(length) => {
@@ -361,7 +386,12 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             let mut inner = self.inner.borrow_mut();
             let Some(request) = inner.request.take() else { return };
             let bytes = std::mem::take(&mut inner.response);
-            let response = Response { status: inner.status, bytes, head_size: inner.head_size };
+            let response = Response {
+                status: inner.status,
+                bytes,
+                head_size: inner.head_size,
+                sets_cookies: inner.sets_cookies,
+            };
             let unsent = inner.stream.as_ref().is_none_or(|stream| stream.queued() > 0);
             let reusable = inner.keep_alive
                 && self.client.settings().keep_alive
@@ -404,6 +434,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 let step = self.inner.borrow().step();
                 self.lost(reactor, step, Cause::Closed);
             }
+            Phase::Securing => self.fail(reactor, Step::Secure, Cause::Closed),
             Phase::Connecting | Phase::Closed => {}
         }
     }
@@ -464,7 +495,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             if inner.phase == Phase::Closed {
                 return;
             }
-            let was_connecting = inner.phase == Phase::Connecting;
+            let was_connecting = matches!(inner.phase, Phase::Connecting | Phase::Securing);
             inner.phase = Phase::Closed;
             inner.request = None;
             inner.input = Vec::new();
@@ -489,11 +520,16 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
     }
 }
 
+fn is_set_cookie(field: &Field<'_>) -> bool {
+    field.name.len() == 10 && field.name.eq_ignore_ascii_case("set-cookie")
+}
+
 impl Inner {
     fn step(&self) -> Step {
         let unsent = self.stream.as_ref().is_some_and(|stream| stream.queued() > 0);
         match self.phase {
             Phase::Connecting => Step::Connect,
+            Phase::Securing => Step::Secure,
             _ if self.head_size > 0 => Step::ReceiveBody,
             _ if unsent => Step::Send,
             _ => Step::ReceiveHead,
@@ -533,8 +569,12 @@ impl<H: Host, C: Caller<H>> Source<H> for Connection<H, C> {
         };
         match phase {
             Phase::Idle if due => self.drop_idle(reactor),
-            Phase::Connecting | Phase::Busy if due => self.fail(reactor, step, Cause::TimedOut),
-            Phase::Connecting if connect_due => self.fail(reactor, step, Cause::ConnectTimedOut),
+            Phase::Connecting | Phase::Securing | Phase::Busy if due => {
+                self.fail(reactor, step, Cause::TimedOut)
+            }
+            Phase::Connecting | Phase::Securing if connect_due => {
+                self.fail(reactor, step, Cause::ConnectTimedOut)
+            }
             _ => self.arm(reactor),
         }
     }

@@ -35,6 +35,8 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// Where the body begins.
     pub head_size: usize,
+    /// Whether the head has a `set-cookie` field.
+    pub sets_cookies: bool,
 }
 
 impl Response {
@@ -58,6 +60,8 @@ pub enum Step {
     Wait,
     /// The connection was being made.
     Connect,
+    /// TLS was being agreed upon.
+    Secure,
     /// It was being sent.
     Send,
     /// It waited for the head of the response.
@@ -71,6 +75,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Step::Wait => "waiting for a connection",
             Step::Connect => "connecting",
+            Step::Secure => "agreeing upon TLS",
             Step::Send => "sending the request",
             Step::ReceiveHead => "waiting for the response",
             Step::ReceiveBody => "receiving the response's body",

@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | `settings` | the limits, with their defaults |
+//! | `route` | how an origin is reached: addresses, UNIX sockets, TLS |
 //! | `exchange` | one request with its deadlines, its response, and what can go wrong |
 //! | `connection` | one connection: connecting, a request out, a response in, idle |
 //!
@@ -12,11 +13,11 @@
 
 mod connection;
 mod exchange;
+mod route;
 mod settings;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
 use sennit_engine::clock::Nanos;
@@ -26,6 +27,7 @@ use sennit_engine::{Host, Reactor, Source, Token};
 use connection::Connection;
 pub use exchange::{Cause, Failure, Outgoing, RequestId, Response, Step};
 use exchange::{Exchange, Exchanges};
+pub use route::{Place, Route, Tls};
 pub use settings::Settings;
 
 /// Who waits for responses. No borrow is held during these calls.
@@ -48,7 +50,7 @@ pub trait Caller<H: Host>: Sized + 'static {
 pub struct OriginId(pub usize);
 
 struct Origin<H: Host, C: Caller<H>> {
-    addresses: Rc<[SocketAddr]>,
+    route: Route,
     /// The one that was used last comes last, and is used first: it is the least likely to be stale.
     idle: Vec<Rc<Connection<H, C>>>,
 }
@@ -86,6 +88,8 @@ pub struct Client<H: Host, C: Caller<H>> {
     token: Cell<Token>,
     is_closed: Cell<bool>,
     origins: RefCell<Vec<Origin<H, C>>>,
+    /// Those that were forgotten: their places are used again.
+    free_origins: RefCell<Vec<OriginId>>,
     exchanges: RefCell<Exchanges<H, C>>,
     waiting: RefCell<VecDeque<RequestId>>,
     armed_at: Cell<Nanos>,
@@ -97,14 +101,6 @@ pub struct Client<H: Host, C: Caller<H>> {
 
 const NEVER: Nanos = Nanos::MAX;
 
-/// Addresses of one origin that are tried; whoever answers a look-up decides how many there are.
-const MAX_ADDRESSES: usize = 16;
-
-fn first_few(mut addresses: Vec<SocketAddr>) -> Rc<[SocketAddr]> {
-    addresses.truncate(MAX_ADDRESSES);
-    addresses.into()
-}
-
 impl<H: Host, C: Caller<H>> Client<H, C> {
     /// A client without connections. The reactor holds it until [`Client::close`].
     pub fn new(reactor: &Reactor<H>, caller: C, settings: Settings) -> Rc<Self> {
@@ -115,6 +111,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             token: Cell::new(Token::NONE),
             is_closed: Cell::new(false),
             origins: RefCell::default(),
+            free_origins: RefCell::default(),
             exchanges: RefCell::default(),
             waiting: RefCell::default(),
             armed_at: Cell::new(NEVER),
@@ -155,16 +152,35 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     }
 
     /// A new origin, which is tried at each of its addresses in turn.
-    pub fn add_origin(&self, addresses: Vec<SocketAddr>) -> OriginId {
+    pub fn add_origin(&self, route: Route) -> OriginId {
         let mut origins = self.origins.borrow_mut();
-        origins.push(Origin { addresses: first_few(addresses), idle: Vec::new() });
+        if let Some(free) = self.free_origins.borrow_mut().pop()
+            && let Some(slot) = origins.get_mut(free.0)
+        {
+            slot.route = route;
+            return free;
+        }
+        origins.push(Origin { route, idle: Vec::new() });
         OriginId(origins.len() - 1)
     }
 
+    /// Forgets an origin. False: it has connections or requests.
+    pub fn forget_origin(&self, origin: OriginId) -> bool {
+        let is_used = self.exchanges.borrow().iter().any(|exchange| exchange.origin == origin);
+        let mut origins = self.origins.borrow_mut();
+        let Some(slot) = origins.get_mut(origin.0) else { return true };
+        if is_used || !slot.idle.is_empty() {
+            return false;
+        }
+        slot.route = Route::default();
+        self.free_origins.borrow_mut().push(origin);
+        true
+    }
+
     /// The addresses of an origin from now on.
-    pub fn set_addresses(&self, origin: OriginId, addresses: Vec<SocketAddr>) {
+    pub fn set_places(&self, origin: OriginId, places: Vec<Place>) {
         if let Some(origin) = self.origins.borrow_mut().get_mut(origin.0) {
-            origin.addresses = first_few(addresses);
+            origin.route = origin.route.over(places);
         }
     }
 
@@ -267,13 +283,13 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         let Some(origin) = self.exchanges.borrow().get(id).map(|exchange| exchange.origin) else {
             return;
         };
-        let (idle, addresses) = {
+        let (idle, route) = {
             let mut origins = self.origins.borrow_mut();
             let Some(origin) = origins.get_mut(origin.0) else { return };
             // What is sent a second time goes over a new connection: others may be as stale as the first.
             let is_retried = self.exchanges.borrow().get(id).is_some_and(|e| e.is_retried);
             let idle = if is_retried { None } else { origin.idle.pop() };
-            (idle.filter(|connection| connection.is_idle()), origin.addresses.clone())
+            (idle.filter(|connection| connection.is_idle()), origin.route.clone())
         };
         if let Some(connection) = idle {
             self.count(|statistics| statistics.reused += 1);
@@ -291,7 +307,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             }
         }
         let Some(client) = self.itself.upgrade() else { return };
-        Connection::open(client, reactor, origin, addresses, id);
+        Connection::open(client, reactor, origin, route, id);
     }
 
     /// A connection has nothing to do any more.

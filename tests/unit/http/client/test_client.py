@@ -277,7 +277,8 @@ def test_a_response_of_any_size_arrives_whole(size: int) -> None:
         ("ftp://example.org/", "no http URL"),
         ("example.org", "no http URL"),
         ("http:///path", "names no host"),
-        ("http://user@example.org/", "user name"),
+        ("http://us%0Aer@example.org/", "control character"),
+        ("http://é..example/", "no name of a host"),
         ("http://example.org:99999/", "Port out of range"),
         ("http://example.org:0/", "port 0"),
     ],
@@ -287,15 +288,6 @@ def test_a_url_that_makes_no_sense_is_refused(url: str, words: str) -> None:
         async with http.Client() as client:
             with pytest.raises(errors.ConfigError, match=words):
                 client.get(url)
-
-    sennit.run(main())
-
-
-def test_https_is_named_as_missing() -> None:
-    async def main() -> None:
-        async with http.Client() as client:
-            with pytest.raises(NotImplementedError, match="TLS"):
-                client.get("https://example.org/")
 
     sennit.run(main())
 

@@ -1,0 +1,6 @@
+"""Fetching over HTTP: requests out, over a pool of connections, with what people expect of that."""
+
+from sennit.http.client.client import Client
+from sennit.http.client.response import ClientResponse
+
+__all__ = ["Client", "ClientResponse"]

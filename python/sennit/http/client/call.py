@@ -1,0 +1,95 @@
+"""One request of a program: the future that it waits for, and what is known to go on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sennit.http.client.bodies import Sendable
+    from sennit.http.client.response import Head
+    from sennit.http.policy.cookies import CookieJar
+    from sennit.http.policy.redirects import Hop, Redirects
+    from sennit.http.policy.retrying import Retry
+    from sennit.reactor import Reactor
+
+__all__ = ["Call", "Owner", "Plan"]
+
+
+class Owner(Protocol):
+    """What a call asks of its client."""
+
+    reactor: Reactor
+    cookies: CookieJar | None
+    redirects: Redirects | None
+    default_headers: tuple[tuple[str, str], ...]
+
+    def resend(self, call: Call) -> None:
+        """Send the request that a call's plan has come to."""
+
+    def tell_response(self, call: Call, outcome: Head | Exception) -> None:
+        """Let who has asked for it know of an outcome."""
+
+    def forget(self, call: Call) -> None:
+        """A call was given up."""
+
+    def failed(self, call: Call, step: str, error: Exception) -> Exception:
+        """Note a failure, and say in its error where it has happened."""
+
+
+class Plan:
+    """What a request may lead to: redirects, further tries. Most requests never have one."""
+
+    __slots__ = ("body", "chain", "history", "redirects", "retry", "tries", "waits")
+
+    def __init__(
+        self, hop: Hop, body: Sendable | None, redirects: Redirects | None, retry: Retry | None
+    ) -> None:
+        self.chain = [hop]
+        self.history: list[Any] = []
+        self.body = body
+        self.redirects = redirects
+        self.retry = retry
+        self.tries = 1
+        """Of the last hop."""
+        self.waits: asyncio.TimerHandle | None = None
+        """For the time of the next try."""
+
+    @property
+    def hop(self) -> Hop:
+        """The request that is under way."""
+        return self.chain[-1]
+
+
+class Call(asyncio.Future[Any]):
+    """A request under way. Cancelling it frees its connection."""
+
+    # Slots: ten thousand calls at once should not have ten thousand dicts.
+    __slots__ = ("client", "deadline", "method", "number", "plan", "url")
+
+    client: Owner
+    method: str
+    url: str
+    deadline: float
+    """By the reactor's clock."""
+    number: int | None
+    """The native core's, while it has the request."""
+    plan: Plan | None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its outcome has to be looked at, whatever it is."""
+        plan = self.plan
+        return plan is not None and (plan.retry is not None or len(plan.chain) > 1)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Give the request up."""
+        if not super().cancel(msg):
+            return False
+        self.client.forget(self)
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who waits, if somebody still does."""
+        if not self.done():
+            self.set_exception(error)

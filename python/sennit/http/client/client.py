@@ -1,0 +1,332 @@
+"""The client: what a program asks for, made into requests."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sennit._native import core
+from sennit.errors import ClosedError, DeadlineError
+from sennit.http.client.bodies import Sendable, make_body
+from sennit.http.client.call import Call, Plan
+from sennit.http.client.failures import make_failure, mark
+from sennit.http.client.following import interfere
+from sennit.http.client.options import (
+    Fields,
+    Options,
+    at_least_one,
+    authentication_of,
+    redirects_of,
+    seconds,
+)
+from sennit.http.client.origins import Origins
+from sennit.http.client.response import ClientResponse, Head
+from sennit.http.policy.authentication import Authentication, take_userinfo
+from sennit.http.policy.cookies import CookieJar
+from sennit.http.policy.query import with_params
+from sennit.http.policy.redirects import Hop, Redirects
+from sennit.http.url import Target, parse_request_url
+from sennit.reactor import current_reactor
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Unpack
+
+    from sennit.http.policy.retrying import Retry
+    from sennit.net import ClientTls
+
+__all__ = ["Client"]
+
+_CONNECTIONS_OF_DESCRIPTORS = 0.8
+"""Share of the descriptor limit that connections may take."""
+
+_KNOWN_TARGETS = 1024
+"""URLs whose parts are remembered: parsing one costs more than sending a request."""
+
+_DEFAULT_FIELDS = (("user-agent", "sennit"), ("accept", "*/*"))
+_FOLLOW = Redirects()
+
+
+class Client:
+    """An HTTP/1.1 client with a pool of connections; belongs to the reactor it was made in.
+
+    Use it as `async with http.Client() as client`, or call `close` at the end.
+
+    Args:
+        headers: Sent with every request, beside `user-agent` and `accept`.
+        auth: Credentials for every request; a pair is user name and password. They are not sent
+            to another origin that a redirect leads to.
+        cookies: The jar; True for a new one. False: cookies are neither kept nor sent.
+        redirects: How many are followed; 20 by default. None or 0: a redirect is the answer.
+        retry: When to try again; by default never.
+        tls: For https; by default the system's authorities are trusted.
+        unix: The path of a UNIX socket that every request goes to, whatever its URL's host is.
+        on_request: Told of each request before it is sent, those of redirects and retries too.
+        on_response: Told of each outcome: the request, and its response or error.
+        max_connections: Connections open at once; further requests wait. 80 % of the descriptor
+            limit by default.
+        max_connecting: Connections being made at once; 1,024 by default, a quarter of a listen
+            queue.
+        connect_timeout: Seconds for one connection.
+        total_timeout: Seconds for one request, from the call to the last byte of its response,
+            with all its redirects and retries.
+        keep_alive: False makes a new connection for every request.
+        keep_alive_timeout: Seconds that an idle connection is kept.
+        max_response_size: Bytes of one response's body; 100 MiB by default.
+
+    Raises:
+        ConfigError: A setting makes no sense.
+        RuntimeError: No sennit.Reactor runs in this thread.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a limit that a user may set by name
+        self,
+        *,
+        headers: Fields | None = None,
+        auth: Authentication | tuple[str, str] | None = None,
+        cookies: CookieJar | bool = True,
+        redirects: Redirects | int | None = _FOLLOW,
+        retry: Retry | None = None,
+        tls: ClientTls | None = None,
+        unix: str | os.PathLike[str] | None = None,
+        on_request: Callable[[Hop], object] | None = None,
+        on_response: Callable[[Hop, Head | Exception], object] | None = None,
+        max_connections: int | None = None,
+        max_connecting: int = 1024,
+        connect_timeout: float = 10.0,
+        total_timeout: float = 60.0,
+        keep_alive: bool = True,
+        keep_alive_timeout: float = 15.0,
+        max_response_size: int = 100 * 1024 * 1024,
+    ) -> None:
+        self.reactor = current_reactor()
+        limit = core.raise_descriptor_limit()
+        if max_connections is None:
+            max_connections = max(1, int(limit * _CONNECTIONS_OF_DESCRIPTORS))
+        settings = {
+            "max_connections": at_least_one("max_connections", max_connections),
+            "max_connecting": at_least_one("max_connecting", max_connecting),
+            "connect_timeout": seconds("connect_timeout", connect_timeout),
+            "keep_alive": float(keep_alive),
+            "keep_alive_timeout": seconds("keep_alive_timeout", keep_alive_timeout),
+            "max_response_size": at_least_one("max_response_size", max_response_size),
+        }
+        self.cookies = (CookieJar() if cookies else None) if isinstance(cookies, bool) else cookies
+        """The cookies that servers have set; None: they are not kept."""
+        self.redirects = redirects_of(redirects)
+        self.default_headers = _merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
+        self._retry = retry
+        self._on_request, self._on_response = on_request, on_response
+        self._is_watched = any(one is not None for one in (retry, on_request, on_response))
+        self._timeout = seconds("total_timeout", total_timeout)
+        self._fields = core.render_fields(self.default_headers)
+        # Functions, and no methods: the reactor holds them, and must not hold the client with them.
+        self._core = core.HttpClient(self.reactor, ClientResponse, _failed, interfere, settings)
+        self._origins = Origins(self.reactor, self._core, tls, unix)
+        self._is_closed = False
+        self._parse = functools.lru_cache(_KNOWN_TARGETS)(parse_request_url)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since the client was made: requests, responses, failures, connections."""
+        return self._core.statistics()
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail with ClosedError."""
+        self._is_closed = True
+        self._core.close()
+        await self._origins.close()
+
+    def get(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """GET a URL; as `request`."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """HEAD: what GET would be answered with, without the body; as `request`."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """OPTIONS; as `request`."""
+        return self.request("OPTIONS", url, **options)
+
+    def delete(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """DELETE; as `request`."""
+        return self.request("DELETE", url, **options)
+
+    def post(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """POST; as `request`."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """PUT; as `request`."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
+        """PATCH; as `request`."""
+        return self.request("PATCH", url, **options)
+
+    def request(
+        self, method: str, url: str, **options: Unpack[Options]
+    ) -> asyncio.Future[ClientResponse]:
+        """Send a request; to be awaited.
+
+        Args:
+            method: The method, such as `POST`.
+            url: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PATH][?QUERY]`.
+            **options: `params`, `headers`, `body`, `data`, `json`, `files`, `auth`, `timeout`,
+                `redirects`, `retry`; see `Options`.
+
+        Raises:
+            ConfigError: The URL, or an option, makes no sense.
+            LocalProtocolError: A header cannot be sent, or a body cannot be sent again.
+            ConnectError: The connection could not be made.
+            ConnectionLostError: The connection was lost.
+            RemoteProtocolError: The response breaks the protocol, or redirects too often.
+            CertificateError: The origin is not who it should be.
+            OverloadedError: The response is too large.
+            DeadlineError: It took too long.
+            ClosedError: The client is closed.
+        """
+        if self._is_closed:
+            raise ClosedError("the client is closed")
+        call = Call(loop=self.reactor)
+        call.client, call.method, call.url, call.number, call.plan = self, method, url, None, None
+        if options or self._is_watched or self.cookies or "@" in url:
+            self._prepare(call, options)
+            return call
+        call.deadline = self.reactor.time() + self._timeout
+        self._send(call, self._parse(url), self._fields, None)
+        return call
+
+    def _prepare(self, call: Call, options: Options) -> None:
+        """Begin a request of which something was said."""
+        url, userinfo = take_userinfo(with_params(call.url, options.get("params")))
+        auth = authentication_of(options.get("auth")) or userinfo
+        body = make_body(options)
+        headers = _merged(self.default_headers, options.get("headers"), auth)
+        content_type = None if body is None else body.content_type
+        if content_type is not None and not _has(headers, "content-type"):
+            headers = (*headers, ("content-type", content_type))
+        timeout = options.get("timeout")
+        patience = self._timeout if timeout is None else seconds("timeout", timeout)
+        rule = redirects_of(options["redirects"]) if "redirects" in options else self.redirects
+        retry = options.get("retry", self._retry)
+        call.plan = Plan(Hop(call.method, url, headers, body is not None), body, rule, retry)
+        call.url = url
+        call.deadline = self.reactor.time() + patience
+        self.resend(call)
+
+    def resend(self, call: Call) -> None:
+        """Send the request that a call's plan has come to."""
+        plan = call.plan
+        if plan is None:
+            return
+        if self._is_closed:
+            raise ClosedError("the client was closed before the response came")
+        hop = plan.hop
+        if self._on_request is not None:
+            self._on_request(hop)
+        headers = hop.headers
+        if self.cookies and not _has(headers, "cookie"):
+            line = self.cookies.header_for(urlsplit(hop.url), time.time())
+            if line is not None:
+                headers = (*headers, ("cookie", line))
+        self._send(call, self._parse(hop.url), core.render_fields(headers), plan.body)
+
+    def tell_response(self, call: Call, outcome: Head | Exception) -> None:
+        """Let who has asked for it know of an outcome."""
+        if self._on_response is not None and call.plan is not None:
+            self._on_response(call.plan.hop, outcome)
+
+    def _send(self, call: Call, target: Target, fields: bytes, body: Sendable | None) -> None:
+        now = self.reactor.time()
+        origin = self._origins.find(target, now)
+        if origin is None:
+            self.reactor.create_task(self._send_after_lookup(call, target, fields, body))
+            return
+        call.number = self._core.request(
+            call,
+            origin,
+            call.deadline - now,
+            call.method,
+            target.path_and_query,
+            target.authority,
+            fields,
+            None if body is None else body.data,
+            self._is_watched or call.is_watched,
+        )
+
+    async def _send_after_lookup(
+        self, call: Call, target: Target, fields: bytes, body: Sendable | None
+    ) -> None:
+        error: Exception
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await self._origins.look_up(target.origin)
+            if not call.done():
+                self._send(call, target, fields, body)
+            return
+        except TimeoutError:
+            error = DeadlineError(f"looking up {target.origin.host} took too long")
+        except asyncio.CancelledError:
+            error = ClosedError("the client was closed")
+        except Exception as found:  # noqa: BLE001 - whatever it is, who waits must hear of it
+            error = found
+        self._report(call, mark(error, "looking up the host", target.origin))
+
+    def _report(self, call: Call, error: Exception) -> None:
+        if self._is_watched or call.is_watched:
+            interfere(call, error)
+        else:
+            call.fail(error)
+
+    def forget(self, call: Call) -> None:
+        """A call was given up."""
+        if call.number is not None:
+            self._core.cancel(call.number)
+        if call.plan is not None and call.plan.waits is not None:
+            call.plan.waits.cancel()
+
+    def failed(self, call: Call, step: str, error: Exception) -> Exception:
+        """Note a failure, and say in its error where it has happened."""
+        origin = self._parse(call.url).origin
+        if step == "connecting":
+            self._origins.doubt(origin)
+        return mark(error, step, origin)
+
+
+def _failed(call: Call, step: str, kind: str, detail: Any) -> Exception:
+    """The error of a call that has failed in the native core."""
+    return call.client.failed(call, step, make_failure(step, kind, detail))
+
+
+def _has(headers: tuple[tuple[str, str], ...], wanted: str) -> bool:
+    return any(name.lower() == wanted for name, _ in headers)
+
+
+def _merged(
+    first: tuple[tuple[str, str], ...], second: Fields | None, auth: Authentication | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Fields of both; the second's stand instead of the first's of the same name."""
+    added: list[tuple[str, str]] = []
+    if second is not None:
+        added += second.items() if hasattr(second, "items") else second
+    if auth is not None:
+        added.append(auth.field())
+    names = {name.lower() for name, _ in added}
+    return (*(pair for pair in first if pair[0].lower() not in names), *added)

@@ -1,0 +1,111 @@
+"""What may be said of one request, and the checks of settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypedDict
+
+from sennit.errors import ConfigError
+from sennit.http.policy.authentication import Authentication, Basic
+from sennit.http.policy.redirects import Redirects
+
+if TYPE_CHECKING:
+    from sennit.http.policy.forms import Value
+    from sennit.http.policy.query import Pairs
+    from sennit.http.policy.retrying import Retry
+
+__all__ = [
+    "BodySource",
+    "Fields",
+    "Options",
+    "at_least_one",
+    "authentication_of",
+    "redirects_of",
+    "seconds",
+]
+
+Fields: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+
+Piece: TypeAlias = str | bytes
+BodySource: TypeAlias = (
+    str | bytes | bytearray | memoryview | Path | BinaryIO | Iterable[Piece] | AsyncIterable[Piece]
+)
+"""What a body is made of. A path names a file; an open file is sent from where it stands."""
+
+_FOR_EVER = 1e9
+"""Seconds; more is refused as a mistake."""
+
+
+class Options(TypedDict, total=False):
+    """What may be said of one request."""
+
+    params: Pairs | None
+    """Put behind the URL's query."""
+    headers: Fields | None
+    """Sent with this request, each instead of the client's own of the same name."""
+    body: BodySource | None
+    """Text as UTF-8, bytes, a Path, an open file, or something that gives pieces of bytes."""
+    data: Pairs | None
+    """Fields of a form; with `files` they stand beside those."""
+    json: Any
+    """A value, sent as JSON."""
+    files: Mapping[str, Value | Sequence[Value]] | Iterable[tuple[str, Value]] | None
+    """Files of a form: open files, paths, (name, content) or (name, content, type)."""
+    auth: Authentication | tuple[str, str] | None
+    """Credentials; a pair is user name and password."""
+    timeout: float | None
+    """Seconds for this request instead of the client's `total_timeout`."""
+    redirects: Redirects | int | None
+    """How many are followed instead of the client's own rule; None or 0: a redirect is the answer.
+    """
+    retry: Retry | None
+    """When to try again instead of the client's own rule."""
+
+
+def at_least_one(name: str, value: int) -> int:
+    """An int of at least 1.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} is {value!r}, it must be an int of at least 1")
+    return value
+
+
+def seconds(name: str, value: float) -> float:
+    """A number of seconds above 0.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, int | float) or not 0 < value < _FOR_EVER:
+        raise ConfigError(f"{name} is {value!r}, it must be a number of seconds above 0")
+    return value
+
+
+def authentication_of(given: Authentication | tuple[str, str] | None) -> Authentication | None:
+    """Credentials, a pair of user name and password among them.
+
+    Raises:
+        ConfigError: They cannot be sent, or are none.
+    """
+    if given is None or isinstance(given, Authentication):
+        return given
+    if isinstance(given, tuple) and len(given) == 2:
+        return Basic(*given)
+    raise ConfigError(
+        f"auth is {type(given).__name__}; give http.Basic, http.Bearer or (user, password)"
+    )
+
+
+def redirects_of(given: Redirects | int | None) -> Redirects | None:
+    """The rule for redirects; None: none is followed.
+
+    Raises:
+        ConfigError: It makes no sense.
+    """
+    if isinstance(given, Redirects):
+        return given if given.max_redirects else None
+    return Redirects(given) if given else None

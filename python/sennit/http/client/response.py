@@ -1,0 +1,119 @@
+"""What has come back: a whole response, or the head of one whose body follows."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from sennit.errors import StatusError
+from sennit.http.charset import decode_text
+from sennit.http.headers import Headers
+from sennit.http.json_codec import decode_json
+from sennit.http.policy.hosts import without_secrets
+
+__all__ = ["Asked", "ClientResponse", "Head"]
+
+
+class Asked(Protocol):
+    """The request that a response answers."""
+
+    method: str
+    url: str
+
+
+class Head:
+    """The head of a response."""
+
+    __slots__ = ("_head", "_headers", "_history", "_method", "_url", "status")
+
+    def __init__(self, call: Asked, status: int, head: bytes) -> None:
+        self.status = status
+        """The status code, 200 to 999."""
+        self._head = head
+        self._headers: Headers | None = None
+        self._method = call.method
+        self._url = call.url
+        self._history: tuple[Head, ...] = ()
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields."""
+        if self._headers is None:
+            self._headers = Headers.parse(self._head.partition(b"\r\n")[2])
+        return self._headers
+
+    @property
+    def reason(self) -> str:
+        """The words behind the status code; may be empty."""
+        line = self._head.partition(b"\r\n")[0].decode("latin-1")
+        return line.partition(" ")[2].partition(" ")[2]
+
+    @property
+    def method(self) -> str:
+        """The method of the request that this answers; a redirect may have changed it."""
+        return self._method
+
+    @property
+    def url(self) -> str:
+        """The URL of the request that this answers: the last one of a chain of redirects."""
+        return self._url
+
+    @property
+    def history(self) -> tuple[Head, ...]:
+        """The redirects that have led here, the first one first."""
+        return self._history
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of 200 to 299."""
+        return 200 <= self.status <= 299
+
+    def discard(self) -> None:
+        """Nobody will read the body: another request follows."""
+
+    def _status_error(self) -> StatusError:
+        shown = without_secrets(urlsplit(self._url))
+        said = f"{self.status} {self.reason}".rstrip()
+        return StatusError(f"{self._method} {shown} was answered with {said}", status=self.status)
+
+
+class ClientResponse(Head):
+    """A response that has come whole."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, call: Asked, status: int, head: bytes, body: bytes) -> None:
+        super().__init__(call, status, head)
+        self._body = body
+
+    def __repr__(self) -> str:
+        return f"<sennit.http.ClientResponse {self.status} {len(self._body)} bytes>"
+
+    async def body(self) -> bytes:
+        """The body."""
+        return self._body
+
+    async def text(self) -> str:
+        """The body as text, in the charset of its content type, UTF-8 by default.
+
+        Bytes that do not fit are replaced.
+        """
+        return decode_text(self._body, self.headers.get("content-type", ""))
+
+    async def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            RemoteProtocolError: It is not JSON.
+        """
+        return decode_json(self._body, "response body")
+
+    def raise_for_status(self) -> ClientResponse:
+        """The response itself, if it says that the request has succeeded (200 to 399).
+
+        Raises:
+            StatusError: It says that it has failed (400 and above).
+        """
+        if self.status >= 400:
+            raise self._status_error()
+        return self
