@@ -67,6 +67,7 @@ names!(
     done,
     set_result,
     set_exception,
+    moved,
     _handshake_failed,
     _secured,
     _drained,

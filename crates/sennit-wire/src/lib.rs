@@ -9,6 +9,7 @@
 //! | [`coding`] | gzip, deflate, br, zstd: content codings both ways, with limits |
 //! | [`framing`] | lines, netstrings, length prefixes, fixed sizes |
 //! | [`http1`] | HTTP/1.1 and HTTP/1.0: RFC 9110 and RFC 9112 |
+//! | [`socks5`] | asking a proxy for a tunnel: RFC 1928 and RFC 1929 |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -25,3 +26,4 @@
 pub mod coding;
 pub mod framing;
 pub mod http1;
+pub mod socks5;

@@ -366,7 +366,8 @@ class HttpClient:
     def __new__(
         cls,
         loop: Loop,
-        make_response: Callable[[Any, int, bytes, bytes], Any],
+        make_response: Callable[[Any, int, bytes, bool, bytes], Any],
+        make_head: Callable[[Any, int, bytes, bool], Any],
         make_error: Callable[[Any, str, str, Any], Exception],
         interfere: Callable[[Any, Any], object],
         settings: dict[str, float],
@@ -374,6 +375,7 @@ class HttpClient:
     def add_origin(
         self,
         places: Sequence[tuple[str, int] | bytes],
+        proxy: bytes | tuple[str, int, str | None, str | None] | None,
         tls: TlsClient | None,
         server_name: str,
         /,
@@ -391,8 +393,13 @@ class HttpClient:
         fields: bytes,
         body: bytes | None,
         is_watched: bool,
+        length: int | None,
+        is_streamed: bool,
         /,
     ) -> int: ...
+    def send_piece(self, number: int, piece: bytes, /) -> bool | None: ...
+    def end_body(self, number: int, /) -> bool | None: ...
+    def read_body(self, call: asyncio.Future[Any], number: int, /) -> bytes | None: ...
     def cancel(self, number: int, /) -> None: ...
     def close(self) -> None: ...
     def statistics(self) -> dict[str, int]: ...

@@ -1,6 +1,6 @@
 """HTTP/1.1: a server for plain handlers, and a client for many requests at once."""
 
-from sennit.http.client import Client, ClientResponse
+from sennit.http.client import Client, ClientResponse, StreamedResponse
 from sennit.http.compression import compress, decompressed
 from sennit.http.cors import cors
 from sennit.http.events import Event, EventStream
@@ -22,6 +22,7 @@ from sennit.http.middleware import (
 )
 from sennit.http.policy.authentication import Authentication, Basic, Bearer, from_netrc
 from sennit.http.policy.cookies import Cookie, CookieJar
+from sennit.http.policy.proxies import Proxies, Proxy
 from sennit.http.policy.redirects import Redirects
 from sennit.http.policy.retrying import Retry
 from sennit.http.router import ErrorHandler, Router
@@ -52,12 +53,15 @@ __all__ = [
     "Hook",
     "Limit",
     "Middleware",
+    "Proxies",
+    "Proxy",
     "Redirects",
     "Request",
     "Response",
     "Retry",
     "Router",
     "Server",
+    "StreamedResponse",
     "Values",
     "allow_hosts",
     "call",

@@ -75,6 +75,11 @@ pub fn start_stream(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Whether an error says that this process, or the system, has no descriptor left.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// A UNIX stream socket that is connected to a path. A path that begins with a zero byte is no file, but a name in
 /// the kernel.
 pub fn start_local_stream(path: &[u8]) -> io::Result<OwnedFd> {

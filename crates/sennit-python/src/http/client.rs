@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::client::{
-    Caller, Cause, Client, Failure, OriginId, Outgoing, Place, RequestId, Response, Route,
-    Settings, Tls,
+    BodyRead, Caller, Cause, Client, Failure, OriginId, Outgoing, PieceRefused, Place, Proxy,
+    RequestId, Response, Room, Route, Sending, Settings, Tls,
 };
 use sennit_engine::Reactor;
 use sennit_engine::reactor::State;
 use sennit_wire::http1::{Connection, RequestKind, RequestParts, encode_request_head};
+use sennit_wire::socks5;
 
 use super::application::raise_ours;
 use super::settings::{dict_of, nanos, take_settings};
@@ -25,8 +26,10 @@ use crate::kit::{
 /// Who waits: futures, and how their results are made.
 pub struct PythonCaller {
     event_loop: Object,
-    /// `make_response(call, status, head, body)`.
+    /// `make_response(call, status, head, is_coded, body)`.
     make_response: Object,
+    /// `make_head(call, status, head, is_coded)`: a response whose body is read in pieces.
+    make_head: Object,
     /// `make_error(call, step, kind, detail)`.
     make_error: Object,
     /// `interfere(call, outcome)`: decides what becomes of a response that may not be the last, or of a failure.
@@ -34,6 +37,7 @@ pub struct PythonCaller {
 }
 
 /// A request under way, for Python.
+#[derive(Clone)]
 pub struct PythonCall {
     future: Object,
     /// Whether every outcome goes through `interfere`.
@@ -51,8 +55,22 @@ impl PythonCaller {
     fn result(&self, call: &Object, response: &Response) -> Outcome<Object> {
         let status = Object::integer(i64::from(response.status))?;
         let head = Object::bytes(response.head())?;
+        let is_coded = Object::boolean(response.is_coded);
         let body = Object::bytes(response.body())?;
-        self.make_response.call(&[call.as_ptr(), status.as_ptr(), head.as_ptr(), body.as_ptr()])
+        self.make_response.call(&[
+            call.as_ptr(),
+            status.as_ptr(),
+            head.as_ptr(),
+            is_coded.as_ptr(),
+            body.as_ptr(),
+        ])
+    }
+
+    fn head(&self, call: &Object, response: &Response) -> Outcome<Object> {
+        let status = Object::integer(i64::from(response.status))?;
+        let head = Object::bytes(response.head())?;
+        let is_coded = Object::boolean(response.is_coded);
+        self.make_head.call(&[call.as_ptr(), status.as_ptr(), head.as_ptr(), is_coded.as_ptr()])
     }
 
     fn error(&self, call: &Object, failure: &Failure) -> Outcome<Object> {
@@ -69,6 +87,10 @@ impl PythonCaller {
                 ("protocol", both)
             }
             Cause::ConnectTimedOut => ("connect_timeout", none()),
+            Cause::PoolTimedOut => ("pool_timeout", none()),
+            Cause::ReadTimedOut => ("read_timeout", none()),
+            Cause::WriteTimedOut => ("write_timeout", none()),
+            Cause::Refused(refusal) => ("refused", Object::text(&refusal.to_string())?),
             Cause::TimedOut => ("timeout", none()),
             Cause::TooLarge(limit) => ("too_large", Object::integer(*limit as i64)?),
             Cause::ClientClosed => ("client_closed", none()),
@@ -80,21 +102,52 @@ impl PythonCaller {
 
     fn settle(&self, call: &PythonCall, outcome: &Result<Response, Failure>) -> Outcome<()> {
         let future = &call.future;
-        let names = &globals().names;
-        if Object::call_method(&names.done, &[future.as_ptr()])?.truth()? {
+        if Object::call_method(&globals().names.done, &[future.as_ptr()])?.truth()? {
             return Ok(());
         }
+        let is_special = outcome.as_ref().is_ok_and(is_special);
         let made = match outcome {
-            Ok(response) => self.result(future, response).map(|value| (&names.set_result, value)),
-            Err(failure) => self.error(future, failure).map(|value| (&names.set_exception, value)),
+            Ok(response) => self.result(future, response),
+            Err(failure) => self.error(future, failure),
         };
-        let interferes = call.is_watched || outcome.as_ref().is_ok_and(is_special);
-        if interferes && let Ok((_, value)) = &made {
+        self.set(call, made, outcome.is_ok(), is_special)
+    }
+
+    fn set(
+        &self,
+        call: &PythonCall,
+        made: Outcome<Object>,
+        is_result: bool,
+        is_special: bool,
+    ) -> Outcome<()> {
+        let (future, names) = (&call.future, &globals().names);
+        if (call.is_watched || is_special)
+            && let Ok(value) = &made
+        {
             return self.interfere.call(&[future.as_ptr(), value.as_ptr()]).map(drop);
         }
-        let (method, value) =
-            made.unwrap_or_else(|Raised| (&names.set_exception, take_exception()));
+        let (method, value) = match made {
+            Ok(value) if is_result => (&names.set_result, value),
+            Ok(value) => (&names.set_exception, value),
+            Err(Raised) => (&names.set_exception, take_exception()),
+        };
         Object::call_method(method, &[future.as_ptr(), value.as_ptr()]).map(drop)
+    }
+
+    fn set_head(&self, call: &PythonCall, head: &Response) -> Outcome<()> {
+        let future = &call.future;
+        if Object::call_method(&globals().names.done, &[future.as_ptr()])?.truth()? {
+            return Ok(());
+        }
+        self.set(call, self.head(future, head), true, is_special(head))
+    }
+
+    fn report(&self, reactor: &Reactor<PythonHost>, call: &PythonCall, told: Outcome<()>) {
+        if told.is_err()
+            && let Some(error) = reactor.host().catch(reactor)
+        {
+            reactor.host().report(reactor, "HTTP client", &error, &[(c"future", &call.future)]);
+        }
     }
 }
 
@@ -107,16 +160,22 @@ impl Caller<PythonHost> for PythonCaller {
         call: PythonCall,
         outcome: Result<Response, Failure>,
     ) {
-        if self.settle(&call, &outcome).is_err()
-            && let Some(error) = reactor.host().catch(reactor)
-        {
-            reactor.host().report(reactor, "HTTP client", &error, &[(c"future", &call.future)]);
-        }
+        self.report(reactor, &call, self.settle(&call, &outcome));
+    }
+
+    fn headed(&self, reactor: &Reactor<PythonHost>, call: &PythonCall, head: Response) {
+        self.report(reactor, call, self.set_head(call, &head));
+    }
+
+    fn moved(&self, reactor: &Reactor<PythonHost>, call: &PythonCall) {
+        let moved = &globals().names.moved;
+        self.report(reactor, call, Object::call_method(moved, &[call.future.as_ptr()]).map(drop));
     }
 
     fn visit(&self, visitor: &mut dyn FnMut(&*mut ffi::PyObject)) {
         visitor(&self.event_loop.as_ptr());
         visitor(&self.make_response.as_ptr());
+        visitor(&self.make_head.as_ptr());
         visitor(&self.make_error.as_ptr());
         visitor(&self.interfere.as_ptr());
     }
@@ -154,7 +213,12 @@ fn settings(given: &Object) -> Outcome<Settings> {
         "max_header_count" => settings.limits.max_header_count, |value| value as usize;
         "max_connections" => settings.max_connections, |value| value as u64;
         "max_connecting" => settings.max_connecting, |value| value as u64;
+        "max_connections_per_origin" => settings.max_connections_per_origin, |value| value as u64;
+        "max_waiting" => settings.max_waiting, |value| value as u64;
         "connect_timeout" => settings.connect_timeout, nanos;
+        "pool_timeout" => settings.pool_timeout, nanos;
+        "read_timeout" => settings.read_timeout, nanos;
+        "write_timeout" => settings.write_timeout, nanos;
         "keep_alive" => settings.keep_alive, |value| value != 0.0;
         "keep_alive_timeout" => settings.keep_alive_timeout, nanos;
         "max_response_size" => settings.max_response_size, |value| value as usize;
@@ -170,10 +234,11 @@ unsafe extern "C" fn new(
     guard(|| {
         // SAFETY: a live tuple of CPython's; GIL.
         let values = unsafe { crate::kit::borrowed_slice(arguments) };
-        let [event_loop, make_response, make_error, interfere, given] = values else {
+        let [event_loop, make_response, make_head, make_error, interfere, given] = values else {
             // SAFETY: reading a static of the interpreter; GIL.
             let class = unsafe { ffi::PyExc_TypeError };
-            let usage = "HttpClient(loop, make_response, make_error, interfere, settings)";
+            let usage =
+                "HttpClient(loop, make_response, make_head, make_error, interfere, settings)";
             return Err(raise(class, usage));
         };
         // SAFETY: live values; the loop's type is checked; the allocator gives zeroed memory; GIL.
@@ -187,6 +252,7 @@ unsafe extern "C" fn new(
             let caller = PythonCaller {
                 event_loop: own(event_loop),
                 make_response: own(make_response),
+                make_head: own(make_head),
                 make_error: own(make_error),
                 interfere: own(interfere),
             };
@@ -224,17 +290,44 @@ fn places(object: &Object) -> Outcome<Vec<Place>> {
     }
 }
 
-// add_origin(places, tls, server_name) -> number
+/// How a proxy is asked: with the bytes of a CONNECT, or by SOCKS5 for (host, port, user, password).
+fn proxy(given: &Object) -> Outcome<Proxy> {
+    let pointer = given.as_ptr();
+    // SAFETY: a live argument; the tuple is held by the caller; GIL.
+    unsafe {
+        if ffi::PyBytes_Check(pointer) != 0 {
+            return Ok(Proxy::Connect(Args::new(&pointer, 1).bytes(0)?.to_vec()));
+        }
+        let tuple = Object::owned(ffi::PySequence_Tuple(pointer))?;
+        let args = Args(crate::kit::borrowed_slice(tuple.as_ptr()));
+        args.expect("socks5", 4, 4)?;
+        let host = match args.text(0)?.parse() {
+            Ok(address) => socks5::Host::Address(address),
+            Err(_) => socks5::Host::Name(args.text(0)?.as_bytes().into()),
+        };
+        let port = u16::try_from(args.integer(1)?).unwrap_or(0);
+        let credentials = match args.optional(2) {
+            Some(_) => Some((args.text(2)?.as_bytes(), args.text(3)?.as_bytes())),
+            None => None,
+        };
+        let request = socks5::Request::new(host, port, credentials)
+            .map_err(|error| raise_ours(c"ConfigError", &error.to_string()))?;
+        Ok(Proxy::Socks5(request))
+    }
+}
+
+// add_origin(places, proxy, tls, server_name) -> number
 positional!(add_origin, HttpClient, |this, args| {
-    args.expect("add_origin", 3, 3)?;
-    let tls = match args.optional(1) {
+    args.expect("add_origin", 4, 4)?;
+    let proxy = args.optional(1).map(|given| proxy(&given)).transpose()?;
+    let tls = match args.optional(2) {
         Some(settings) => {
-            let server_name = args.text(2)?.to_owned();
+            let server_name = args.text(3)?.to_owned();
             Some(Tls { settings: crate::tls::client_settings(&settings)?, server_name })
         }
         None => None,
     };
-    let route = Route::new(places(&args.object(0))?, tls);
+    let route = Route::new(places(&args.object(0))?, proxy, tls);
     let origin = this.client()?.add_origin(route);
     Object::integer(origin.0 as i64)
 });
@@ -253,28 +346,49 @@ one_argument!(forget_origin, HttpClient, |this, number| {
     Ok(Object::boolean(this.client()?.forget_origin(OriginId(number as usize))))
 });
 
-// request(call, origin, timeout, method, target, host, fields, body, is_watched) -> id
+/// How a body is sent: whole, in chunks (-1), or in pieces of so many bytes.
+fn sending(length: Option<i64>) -> Sending {
+    match length.map(u64::try_from) {
+        None => Sending::Whole,
+        Some(Ok(length)) => Sending::Length(length),
+        Some(Err(_)) => Sending::Chunks,
+    }
+}
+
+// request(call, origin, timeout, method, target, host, fields, body, is_watched, length, is_streamed) -> id
 positional!(request, HttpClient, |this, args| {
-    args.expect("request", 9, 9)?;
+    args.expect("request", 11, 11)?;
     let client = this.client()?;
     if client.is_closed() {
         return Err(raise_ours(c"ClosedError", "the client is closed"));
+    }
+    let (waiting, limit) = (client.statistics().waiting, client.settings().max_waiting);
+    if waiting >= limit {
+        let message =
+            format!("{waiting} requests wait for a connection, limit {limit} (max_waiting)");
+        return Err(raise_ours(c"OverloadedError", &message));
     }
     let method = args.text(3)?;
     let body = match args.optional(7) {
         Some(_) => Some(args.bytes(7)?),
         None => None,
     };
+    let sending = sending(args.optional(9).map(|_| args.integer(9)).transpose()?);
+    let announced = match sending {
+        Sending::Length(length) => Some(length),
+        // RFC 9110 section 8.6: a method that means a body says so when it has none.
+        Sending::Whole => body
+            .map(|body| body.len() as u64)
+            .or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(0)),
+        Sending::Chunks => None,
+    };
     let parts = RequestParts {
         method,
         target: args.text(4)?,
         host: args.text(5)?,
         fields: args.bytes(6)?,
-        // RFC 9110 section 8.6: a method that means a body says so when it has none.
-        content_length: body
-            .map(|body| body.len() as u64)
-            .or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(0)),
-        chunked: false,
+        content_length: announced,
+        chunked: sending == Sending::Chunks,
         connection: (!client.settings().keep_alive).then_some(Connection::Close),
     };
     let mut bytes = Vec::new();
@@ -288,6 +402,8 @@ positional!(request, HttpClient, |this, args| {
         kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Ordinary },
         is_idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
         timeout: nanos(args.float(2)?),
+        sending,
+        is_streamed: args.object(10).truth()?,
     };
     let state = state(client)?;
     state.check_open()?;
@@ -295,6 +411,61 @@ positional!(request, HttpClient, |this, args| {
     let call = PythonCall { future: args.object(0), is_watched };
     let id = client.request(state.reactor(), outgoing, call);
     Object::integer(id.to_bits() as i64)
+});
+
+fn number(args: Args<'_>, index: usize) -> Outcome<RequestId> {
+    Ok(RequestId::from_bits(args.integer(index)? as u64))
+}
+
+/// What has become of a piece, for Python: None where nobody takes any more.
+fn taken(taken: Result<Room, PieceRefused>) -> Outcome<Object> {
+    match taken {
+        Ok(room) => Ok(Object::boolean(room == Room::Free)),
+        Err(PieceRefused::Gone) => Ok(none()),
+        Err(PieceRefused::TooLong) => {
+            let message = "the body is longer than its content-length";
+            Err(raise_ours(c"LocalProtocolError", message))
+        }
+        Err(PieceRefused::TooShort(left)) => {
+            let message = format!("the body ends {left} bytes before its content-length");
+            Err(raise_ours(c"LocalProtocolError", &message))
+        }
+    }
+}
+
+// send_piece(id, piece) -> bool | None
+positional!(send_piece, HttpClient, |this, args| {
+    args.expect("send_piece", 2, 2)?;
+    let client = this.client()?;
+    let reactor = state(client)?.reactor();
+    taken(client.send_piece(reactor, number(args, 0)?, args.bytes(1)?))
+});
+
+// end_body(id) -> bool | None
+one_argument!(end_body, HttpClient, |this, id| {
+    let pointer = id;
+    // SAFETY: a live argument; GIL.
+    let id = number(unsafe { Args::new(&pointer, 1) }, 0)?;
+    let client = this.client()?;
+    taken(client.end_body(state(client)?.reactor(), id).map(|()| Room::Free))
+});
+
+// read_body(call, id) -> bytes | None: none are all of it, None nothing yet
+positional!(read_body, HttpClient, |this, args| {
+    args.expect("read_body", 2, 2)?;
+    let client = this.client()?;
+    match client.read_body(state(client)?.reactor(), number(args, 1)?) {
+        BodyRead::Data(data) => Object::bytes(&data),
+        BodyRead::Nothing => Ok(none()),
+        BodyRead::End => Object::bytes(b""),
+        BodyRead::Failed(failure) => {
+            let error = client.caller().error(&args.object(0), &failure)?;
+            // SAFETY: a live exception; GIL.
+            unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(error.as_ptr()).cast(), error.as_ptr()) };
+            Err(Raised)
+        }
+        BodyRead::Gone => Err(raise_ours(c"ClosedError", "the response, or its client, is closed")),
+    }
 });
 
 one_argument!(cancel, HttpClient, |this, id| {
@@ -373,15 +544,20 @@ pub fn make_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_traverse, traverse as *mut _)
         .slot(
             ffi::Py_tp_doc,
-            doc(c"HttpClient(loop, make_response, make_error, interfere, settings): the driver of a client."),
+            doc(c"HttpClient(loop, make_response, make_head, make_error, interfere, settings): a client's driver."),
         )
         .methods(vec![
             row!(positional c"add_origin", add_origin,
-                c"add_origin(places, tls, server_name): a new origin; its number."),
+                c"add_origin(places, proxy, tls, server_name): a new origin; its number."),
             row!(positional c"set_places", set_places, c"Other places for an origin."),
             row!(one c"forget_origin", forget_origin, c"Forget an origin that nobody uses; whether."),
             row!(positional c"request", request,
-                c"request(call, origin, timeout, method, target, host, fields, body, is_watched)."),
+                c"request(call, origin, timeout, method, target, host, fields, body, is_watched, length, is_streamed)."),
+            row!(positional c"send_piece", send_piece,
+                c"send_piece(id, piece): whether more is welcome; None if nobody takes any more."),
+            row!(one c"end_body", end_body, c"The body of a request has ended."),
+            row!(positional c"read_body", read_body,
+                c"read_body(call, id): bytes, none at the end; None if nothing is there now."),
             row!(one c"cancel", cancel, c"Give a request up and free its connection."),
             row!(noargs c"close", close, c"Close every connection; requests under way fail."),
             row!(noargs c"statistics", statistics, c"Counters, as a dict of ints."),

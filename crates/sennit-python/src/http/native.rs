@@ -20,7 +20,7 @@ use sennit_engine::clock::{MILLISECOND, Nanos, SECOND};
 use sennit_engine::listener::Descriptor;
 use sennit_engine::{EpollPoller, Host, MonotonicClock, Reactor};
 use sennit_wire::http1::{
-    Connection as Persistence, RequestHead, RequestKind, RequestParts, encode_request_head,
+    Connection as Persistence, RequestHead, RequestParts, encode_request_head,
 };
 
 use crate::kit::{Args, Object, Outcome, guard, raise, row};
@@ -217,15 +217,9 @@ fn fetch(address: SocketAddr, head: Vec<u8>, count: u64, concurrency: u64) -> st
     };
     let counting = Counting { left: Cell::new(count), answered: Cell::new(0) };
     let client = Client::new(&reactor, counting, settings);
-    let origin = client.add_origin(Route::new(vec![Place::Address(address)], None));
+    let origin = client.add_origin(Route::new(vec![Place::Address(address)], None, None));
     for _ in 0..count {
-        let outgoing = Outgoing {
-            origin,
-            bytes: head.clone(),
-            kind: RequestKind::Ordinary,
-            is_idempotent: true,
-            timeout: 60 * SECOND,
-        };
+        let outgoing = Outgoing::whole(origin, head.clone(), 60 * SECOND);
         client.request(&reactor, outgoing, ());
     }
     reactor.call_at(reactor.now() + LOOK, Timer::Look);

@@ -2,5 +2,6 @@
 
 from sennit.http.client.client import Client
 from sennit.http.client.response import ClientResponse
+from sennit.http.client.streaming import StreamedResponse
 
-__all__ = ["Client", "ClientResponse"]
+__all__ = ["Client", "ClientResponse", "StreamedResponse"]

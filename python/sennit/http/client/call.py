@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from sennit._native import core
     from sennit.http.client.bodies import Sendable
     from sennit.http.client.response import Head
     from sennit.http.policy.cookies import CookieJar
@@ -20,6 +21,8 @@ class Owner(Protocol):
     """What a call asks of its client."""
 
     reactor: Reactor
+    native: core.HttpClient
+    max_response_size: int
     cookies: CookieJar | None
     redirects: Redirects | None
     default_headers: tuple[tuple[str, str], ...]
@@ -65,7 +68,18 @@ class Call(asyncio.Future[Any]):
     """A request under way. Cancelling it frees its connection."""
 
     # Slots: ten thousand calls at once should not have ten thousand dicts.
-    __slots__ = ("client", "deadline", "method", "number", "plan", "url")
+    __slots__ = (
+        "broken_by",
+        "client",
+        "deadline",
+        "is_streamed",
+        "method",
+        "number",
+        "plan",
+        "upload",
+        "url",
+        "waiters",
+    )
 
     client: Owner
     method: str
@@ -75,6 +89,14 @@ class Call(asyncio.Future[Any]):
     number: int | None
     """The native core's, while it has the request."""
     plan: Plan | None
+    broken_by: Exception | None
+    """What has broken the request off after the head of its response had come."""
+    is_streamed: bool
+    """Whether the response's body is read in pieces."""
+    upload: asyncio.Task[None] | None
+    """Sends a body in pieces."""
+    waiters: list[asyncio.Future[None]] | None
+    """Who waits for more of the response's body, or for room for more of the request's."""
 
     @property
     def is_watched(self) -> bool:
@@ -86,8 +108,38 @@ class Call(asyncio.Future[Any]):
         """Give the request up."""
         if not super().cancel(msg):
             return False
+        self.end_upload()
         self.client.forget(self)
         return True
+
+    def moved(self) -> None:
+        """There is more of a body, or room for more; called by the native core."""
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until something has moved."""
+        waiter: asyncio.Future[None] = self.client.reactor.create_future()
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(waiter)
+        await waiter
+
+    def end_upload(self) -> None:
+        """Nobody takes the request's body any more."""
+        upload, self.upload = self.upload, None
+        if upload is not None:
+            upload.cancel()
+
+    def break_off(self, error: Exception) -> None:
+        """The request's body cannot be sent to its end, so the peer must not take it for whole."""
+        self.upload = None
+        self.broken_by = error
+        self.fail(error)
+        self.client.forget(self)
+        self.moved()
 
     def fail(self, error: BaseException) -> None:
         """Tell who waits, if somebody still does."""

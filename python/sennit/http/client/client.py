@@ -17,13 +17,15 @@ from sennit.http.client.following import interfere
 from sennit.http.client.options import (
     Fields,
     Options,
-    at_least_one,
     authentication_of,
+    native_settings,
+    proxies_of,
     redirects_of,
     seconds,
 )
 from sennit.http.client.origins import Origins
 from sennit.http.client.response import ClientResponse, Head
+from sennit.http.client.streaming import ResponseStream, StreamedResponse, send_body
 from sennit.http.policy.authentication import Authentication, take_userinfo
 from sennit.http.policy.cookies import CookieJar
 from sennit.http.policy.query import with_params
@@ -37,18 +39,20 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from sennit.http.policy.proxies import Proxies, Proxy
     from sennit.http.policy.retrying import Retry
     from sennit.net import ClientTls
 
 __all__ = ["Client"]
 
-_CONNECTIONS_OF_DESCRIPTORS = 0.8
-"""Share of the descriptor limit that connections may take."""
-
 _KNOWN_TARGETS = 1024
 """URLs whose parts are remembered: parsing one costs more than sending a request."""
 
-_DEFAULT_FIELDS = (("user-agent", "sennit"), ("accept", "*/*"))
+_DEFAULT_FIELDS = (
+    ("user-agent", "sennit"),
+    ("accept", "*/*"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+)
 _FOLLOW = Redirects()
 
 
@@ -58,26 +62,33 @@ class Client:
     Use it as `async with http.Client() as client`, or call `close` at the end.
 
     Args:
-        headers: Sent with every request, beside `user-agent` and `accept`.
+        headers: Sent with every request, beside `user-agent`, `accept` and `accept-encoding`.
         auth: Credentials for every request; a pair is user name and password. They are not sent
             to another origin that a redirect leads to.
         cookies: The jar; True for a new one. False: cookies are neither kept nor sent.
         redirects: How many are followed; 20 by default. None or 0: a redirect is the answer.
         retry: When to try again; by default never.
         tls: For https; by default the system's authorities are trusted.
+        proxies: The URL of one for everything, or `http.Proxies`, such as
+            `http.Proxies.from_environment()`; by default none, whatever the environment says.
         unix: The path of a UNIX socket that every request goes to, whatever its URL's host is.
         on_request: Told of each request before it is sent, those of redirects and retries too.
         on_response: Told of each outcome: the request, and its response or error.
         max_connections: Connections open at once; further requests wait. 80 % of the descriptor
             limit by default.
-        max_connecting: Connections being made at once; 1,024 by default, a quarter of a listen
-            queue.
-        connect_timeout: Seconds for one connection.
+        max_connections_per_origin: The same to one origin; by default as many.
+        max_connecting: Connections being made at once to one origin; 1,024 by default, a quarter
+            of a listen queue.
+        max_waiting: Requests that wait for a connection at once; further ones are refused.
+        connect_timeout: Seconds for a connection to one address, TLS included.
+        pool_timeout: Seconds that a request waits until it may have a connection.
+        read_timeout: Seconds without a byte of a response that is waited for.
+        write_timeout: Seconds without a byte of a request taken by the peer.
         total_timeout: Seconds for one request, from the call to the last byte of its response,
-            with all its redirects and retries.
+            with all its redirects and retries; with `stream` to its head.
         keep_alive: False makes a new connection for every request.
         keep_alive_timeout: Seconds that an idle connection is kept.
-        max_response_size: Bytes of one response's body; 100 MiB by default.
+        max_response_size: Bytes of one response's body, decoded or not; 100 MiB by default.
 
     Raises:
         ConfigError: A setting makes no sense.
@@ -93,41 +104,52 @@ class Client:
         redirects: Redirects | int | None = _FOLLOW,
         retry: Retry | None = None,
         tls: ClientTls | None = None,
+        proxies: Proxies | Proxy | str | None = None,
         unix: str | os.PathLike[str] | None = None,
         on_request: Callable[[Hop], object] | None = None,
         on_response: Callable[[Hop, Head | Exception], object] | None = None,
         max_connections: int | None = None,
+        max_connections_per_origin: int | None = None,
         max_connecting: int = 1024,
+        max_waiting: int = 1_000_000,
         connect_timeout: float = 10.0,
+        pool_timeout: float = 60.0,
+        read_timeout: float = 60.0,
+        write_timeout: float = 60.0,
         total_timeout: float = 60.0,
         keep_alive: bool = True,
         keep_alive_timeout: float = 15.0,
         max_response_size: int = 100 * 1024 * 1024,
     ) -> None:
         self.reactor = current_reactor()
-        limit = core.raise_descriptor_limit()
-        if max_connections is None:
-            max_connections = max(1, int(limit * _CONNECTIONS_OF_DESCRIPTORS))
-        settings = {
-            "max_connections": at_least_one("max_connections", max_connections),
-            "max_connecting": at_least_one("max_connecting", max_connecting),
-            "connect_timeout": seconds("connect_timeout", connect_timeout),
-            "keep_alive": float(keep_alive),
-            "keep_alive_timeout": seconds("keep_alive_timeout", keep_alive_timeout),
-            "max_response_size": at_least_one("max_response_size", max_response_size),
-        }
+        settings = native_settings(
+            max_connections=max_connections,
+            max_connections_per_origin=max_connections_per_origin,
+            max_connecting=max_connecting,
+            max_waiting=max_waiting,
+            keep_alive=keep_alive,
+            max_response_size=max_response_size,
+            connect_timeout=connect_timeout,
+            pool_timeout=pool_timeout,
+            read_timeout=read_timeout,
+            write_timeout=write_timeout,
+            keep_alive_timeout=keep_alive_timeout,
+        )
         self.cookies = (CookieJar() if cookies else None) if isinstance(cookies, bool) else cookies
         """The cookies that servers have set; None: they are not kept."""
         self.redirects = redirects_of(redirects)
         self.default_headers = _merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
+        self.max_response_size = max_response_size
         self._retry = retry
         self._on_request, self._on_response = on_request, on_response
         self._is_watched = any(one is not None for one in (retry, on_request, on_response))
         self._timeout = seconds("total_timeout", total_timeout)
         self._fields = core.render_fields(self.default_headers)
         # Functions, and no methods: the reactor holds them, and must not hold the client with them.
-        self._core = core.HttpClient(self.reactor, ClientResponse, _failed, interfere, settings)
-        self._origins = Origins(self.reactor, self._core, tls, unix)
+        self.native = core.HttpClient(
+            self.reactor, ClientResponse, StreamedResponse, _failed, interfere, settings
+        )
+        self._origins = Origins(self.reactor, self.native, tls, unix, proxies_of(proxies))
         self._is_closed = False
         self._parse = functools.lru_cache(_KNOWN_TARGETS)(parse_request_url)
 
@@ -144,12 +166,12 @@ class Client:
 
     def statistics(self) -> dict[str, int]:
         """Counters since the client was made: requests, responses, failures, connections."""
-        return self._core.statistics()
+        return self.native.statistics()
 
     async def close(self) -> None:
         """Close every connection; requests under way fail with ClosedError."""
         self._is_closed = True
-        self._core.close()
+        self.native.close()
         await self._origins.close()
 
     def get(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
@@ -198,14 +220,29 @@ class Client:
             ConnectionLostError: The connection was lost.
             RemoteProtocolError: The response breaks the protocol, or redirects too often.
             CertificateError: The origin is not who it should be.
-            OverloadedError: The response is too large.
+            OverloadedError: The response is too large, or too many requests wait already.
             DeadlineError: It took too long.
             ClosedError: The client is closed.
         """
+        return self._begin(method, url, options)
+
+    def stream(self, method: str, url: str, **options: Unpack[Options]) -> ResponseStream:
+        """Send a request whose response is read in pieces; as `request`.
+
+        Use it as `async with client.stream("GET", url) as response`, which is an
+        `http.StreamedResponse` once its head has come. When the block is left, what was not read is
+        given up.
+        """
+        return ResponseStream(self._begin(method, url, options, is_streamed=True))
+
+    def _begin(
+        self, method: str, url: str, options: Options, *, is_streamed: bool = False
+    ) -> asyncio.Future[Any]:
         if self._is_closed:
             raise ClosedError("the client is closed")
         call = Call(loop=self.reactor)
         call.client, call.method, call.url, call.number, call.plan = self, method, url, None, None
+        call.is_streamed, call.upload, call.waiters, call.broken_by = is_streamed, None, None, None
         if options or self._is_watched or self.cookies or "@" in url:
             self._prepare(call, options)
             return call
@@ -255,21 +292,36 @@ class Client:
 
     def _send(self, call: Call, target: Target, fields: bytes, body: Sendable | None) -> None:
         now = self.reactor.time()
-        origin = self._origins.find(target, now)
+        origins = self._origins
+        origin = origins.find(target, now)
         if origin is None:
             self.reactor.create_task(self._send_after_lookup(call, target, fields, body))
             return
-        call.number = self._core.request(
+        request_target = target.path_and_query
+        if origins.has_proxies:
+            request_target, fields = origins.forwarded(target, request_target, fields)
+        in_pieces = body is not None and body.data is None
+        length = None
+        if in_pieces and body is not None:
+            length = -1 if body.length is None else body.length
+        call.number = self.native.request(
             call,
             origin,
             call.deadline - now,
             call.method,
-            target.path_and_query,
+            request_target,
             target.authority,
             fields,
             None if body is None else body.data,
             self._is_watched or call.is_watched,
+            length,
+            call.is_streamed,
         )
+        if in_pieces and body is not None:
+            call.end_upload()
+            call.upload = self.reactor.create_task(send_body(call, body))
+            if not call.is_streamed:
+                call.add_done_callback(Call.end_upload)
 
     async def _send_after_lookup(
         self, call: Call, target: Target, fields: bytes, body: Sendable | None
@@ -277,7 +329,7 @@ class Client:
         error: Exception
         try:
             async with asyncio.timeout_at(call.deadline):
-                await self._origins.look_up(target.origin)
+                await self._origins.look_up(target)
             if not call.done():
                 self._send(call, target, fields, body)
             return
@@ -298,15 +350,16 @@ class Client:
     def forget(self, call: Call) -> None:
         """A call was given up."""
         if call.number is not None:
-            self._core.cancel(call.number)
+            self.native.cancel(call.number)
         if call.plan is not None and call.plan.waits is not None:
             call.plan.waits.cancel()
 
     def failed(self, call: Call, step: str, error: Exception) -> Exception:
         """Note a failure, and say in its error where it has happened."""
-        origin = self._parse(call.url).origin
+        call_target = self._parse(call.url)
+        origin = call_target.origin
         if step == "connecting":
-            self._origins.doubt(origin)
+            self._origins.doubt(call_target)
         return mark(error, step, origin)
 
 

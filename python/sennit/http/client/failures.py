@@ -63,9 +63,9 @@ def make_failure(step: str, kind: str, detail: Any) -> Exception:
             )
         case "client_closed":
             return ClosedError("the client was closed before the response came")
-        case "closed":
-            error_type = ConnectError if step in _MAKING else ConnectionLostError
-            return error_type(f"{where}: the peer has closed the connection")
+        case "refused" | "closed":
+            said = "the peer has closed the connection" if kind == "closed" else detail
+            return (ConnectError if step in _MAKING else ConnectionLostError)(f"{where}: {said}")
         case _:
             return _of_system(step, where, detail)
 

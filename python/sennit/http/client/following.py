@@ -23,7 +23,8 @@ def interfere(call: Call, outcome: Head | Exception) -> None:
     The native core calls it for redirects, for responses that set cookies, and for every outcome of
     a request that is watched.
     """
-    call.number = None
+    if not (call.is_streamed and isinstance(outcome, Head)):
+        call.number = None
     if call.done():
         return
     try:

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypedDict
 
+from sennit._native import core
 from sennit.errors import ConfigError
 from sennit.http.policy.authentication import Authentication, Basic
+from sennit.http.policy.proxies import Proxies, Proxy
 from sennit.http.policy.redirects import Redirects
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ __all__ = [
     "Options",
     "at_least_one",
     "authentication_of",
+    "native_settings",
+    "proxies_of",
     "redirects_of",
     "seconds",
 ]
@@ -32,6 +36,9 @@ BodySource: TypeAlias = (
     str | bytes | bytearray | memoryview | Path | BinaryIO | Iterable[Piece] | AsyncIterable[Piece]
 )
 """What a body is made of. A path names a file; an open file is sent from where it stands."""
+
+_CONNECTIONS_OF_DESCRIPTORS = 0.8
+"""Share of the descriptor limit that connections may take."""
 
 _FOR_EVER = 1e9
 """Seconds; more is refused as a mistake."""
@@ -61,6 +68,51 @@ class Options(TypedDict, total=False):
     """
     retry: Retry | None
     """When to try again instead of the client's own rule."""
+
+
+def native_settings(
+    *,
+    max_connections: int | None,
+    max_connections_per_origin: int | None,
+    max_connecting: int,
+    max_waiting: int,
+    keep_alive: bool,
+    max_response_size: int,
+    **times: float,
+) -> dict[str, float]:
+    """The limits of a client as the native core takes them.
+
+    Raises:
+        ConfigError: One makes no sense.
+    """
+    descriptors = core.raise_descriptor_limit()
+    if max_connections is None:
+        max_connections = max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
+    if max_connections_per_origin is None:
+        max_connections_per_origin = max_connections
+    counts = {
+        "max_connections": max_connections,
+        "max_connections_per_origin": max_connections_per_origin,
+        "max_connecting": max_connecting,
+        "max_waiting": max_waiting,
+        "max_response_size": max_response_size,
+    }
+    return {
+        "keep_alive": float(keep_alive),
+        **{name: at_least_one(name, count) for name, count in counts.items()},
+        **{name: seconds(name, time) for name, time in times.items()},
+    }
+
+
+def proxies_of(given: Proxies | Proxy | str | None) -> Proxies | None:
+    """Which proxies there are; a single one is for everything.
+
+    Raises:
+        ConfigError: It is no URL of a proxy.
+    """
+    if given is None or isinstance(given, Proxies):
+        return given
+    return Proxies(other=given)
 
 
 def at_least_one(name: str, value: int) -> int:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sennit.errors import StatusError
+from sennit._native import core
+from sennit.errors import RemoteProtocolError, StatusError
 from sennit.http.charset import decode_text
 from sennit.http.headers import Headers
 from sennit.http.json_codec import decode_json
 from sennit.http.policy.hosts import without_secrets
 
-__all__ = ["Asked", "ClientResponse", "Head"]
+if TYPE_CHECKING:
+    from sennit.http.client.call import Call
+
+__all__ = ["ClientResponse", "Head"]
 
 
-class Asked(Protocol):
-    """The request that a response answers."""
-
-    method: str
-    url: str
+_MAX_RATIO = 1000
+"""How many times as large a decoded body may be, beyond its first 64 KiB: gzip cannot do more."""
 
 
 class Head:
     """The head of a response."""
 
-    __slots__ = ("_head", "_headers", "_history", "_method", "_url", "status")
+    __slots__ = ("_head", "_headers", "_history", "_is_coded", "_method", "_url", "status")
 
-    def __init__(self, call: Asked, status: int, head: bytes) -> None:
+    def __init__(self, call: Call, status: int, head: bytes, is_coded: bool) -> None:
         self.status = status
         """The status code, 200 to 999."""
+        self._is_coded = is_coded
         self._head = head
         self._headers: Headers | None = None
         self._method = call.method
@@ -71,6 +73,16 @@ class Head:
     def discard(self) -> None:
         """Nobody will read the body: another request follows."""
 
+    def _decompressor(self, max_size: int) -> core.Decompressor | None:
+        """What undoes the content codings; None: there are none, or they are not known."""
+        if not self._is_coded:
+            return None
+        try:
+            return core.Decompressor(self.headers["content-encoding"], max_size, _MAX_RATIO)
+        except RemoteProtocolError:
+            # RFC 9110 section 8.4: whoever knows the coding can still do something with it.
+            return None
+
     def _status_error(self) -> StatusError:
         shown = without_secrets(urlsplit(self._url))
         said = f"{self.status} {self.reason}".rstrip()
@@ -80,17 +92,28 @@ class Head:
 class ClientResponse(Head):
     """A response that has come whole."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_max_size")
 
-    def __init__(self, call: Asked, status: int, head: bytes, body: bytes) -> None:
-        super().__init__(call, status, head)
+    def __init__(self, call: Call, status: int, head: bytes, is_coded: bool, body: bytes) -> None:
+        super().__init__(call, status, head, is_coded)
         self._body = body
+        self._max_size = call.client.max_response_size
 
     def __repr__(self) -> str:
         return f"<sennit.http.ClientResponse {self.status} {len(self._body)} bytes>"
 
     async def body(self) -> bytes:
-        """The body."""
+        """The body, without its content codings (gzip, deflate, br, zstd).
+
+        Raises:
+            RemoteProtocolError: It cannot be decoded, or would become larger than
+                `max_response_size`.
+        """
+        if self._is_coded:
+            decompressor = self._decompressor(self._max_size)
+            if decompressor is not None:
+                self._body = decompressor.decompress(self._body) + decompressor.finish()
+            self._is_coded = False
         return self._body
 
     async def text(self) -> str:
@@ -98,7 +121,7 @@ class ClientResponse(Head):
 
         Bytes that do not fit are replaced.
         """
-        return decode_text(self._body, self.headers.get("content-type", ""))
+        return decode_text(await self.body(), self.headers.get("content-type", ""))
 
     async def json(self) -> Any:
         """The body as JSON.
@@ -106,7 +129,7 @@ class ClientResponse(Head):
         Raises:
             RemoteProtocolError: It is not JSON.
         """
-        return decode_json(self._body, "response body")
+        return decode_json(await self.body(), "response body")
 
     def raise_for_status(self) -> ClientResponse:
         """The response itself, if it says that the request has succeeded (200 to 399).

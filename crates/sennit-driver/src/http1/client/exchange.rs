@@ -8,11 +8,13 @@ use sennit_engine::Host;
 use sennit_engine::clock::Nanos;
 use sennit_wire::http1::{RemoteProtocolError, RequestKind};
 
+use super::bodies::{Download, Progress, Sending, Upload};
 use super::connection::Connection;
+use super::tunnel::Refusal;
 use super::{Caller, OriginId};
 
 /// A request, ready to be sent.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Outgoing {
     /// Whom it is for.
     pub origin: OriginId,
@@ -22,8 +24,28 @@ pub struct Outgoing {
     pub kind: RequestKind,
     /// Whether sending it twice does no harm (RFC 9110 section 9.2.2).
     pub is_idempotent: bool,
-    /// For everything, from now to the last byte of the response.
+    /// For everything, from now to the last byte of the response; to its head if that is read in pieces.
     pub timeout: Nanos,
+    /// How the body follows.
+    pub sending: Sending,
+    /// Whether the response's body is read in pieces, see [`super::Client::read_body`].
+    pub is_streamed: bool,
+}
+
+impl Outgoing {
+    /// A request that is whole, for a response that is read whole.
+    #[must_use]
+    pub fn whole(origin: OriginId, bytes: Vec<u8>, timeout: Nanos) -> Self {
+        Outgoing {
+            origin,
+            bytes,
+            kind: RequestKind::Ordinary,
+            is_idempotent: true,
+            timeout,
+            sending: Sending::Whole,
+            is_streamed: false,
+        }
+    }
 }
 
 /// A whole response.
@@ -37,6 +59,8 @@ pub struct Response {
     pub head_size: usize,
     /// Whether the head has a `set-cookie` field.
     pub sets_cookies: bool,
+    /// Whether the head has a `content-encoding` field.
+    pub is_coded: bool,
 }
 
 impl Response {
@@ -60,6 +84,8 @@ pub enum Step {
     Wait,
     /// The connection was being made.
     Connect,
+    /// A proxy was asked for a tunnel.
+    Tunnel,
     /// TLS was being agreed upon.
     Secure,
     /// It was being sent.
@@ -75,6 +101,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Step::Wait => "waiting for a connection",
             Step::Connect => "connecting",
+            Step::Tunnel => "asking the proxy for a tunnel",
             Step::Secure => "agreeing upon TLS",
             Step::Send => "sending the request",
             Step::ReceiveHead => "waiting for the response",
@@ -92,8 +119,16 @@ pub enum Cause {
     Closed,
     /// The peer broke the protocol.
     Protocol(RemoteProtocolError),
+    /// No connection was to be had for longer than `pool_timeout`.
+    PoolTimedOut,
     /// The connection took longer than `connect_timeout`.
     ConnectTimedOut,
+    /// Nothing came for longer than `read_timeout`.
+    ReadTimedOut,
+    /// Nothing was taken for longer than `write_timeout`.
+    WriteTimedOut,
+    /// A proxy has refused a tunnel.
+    Refused(Refusal),
     /// The request took longer than its timeout.
     TimedOut,
     /// The response is larger than this number of bytes.
@@ -144,25 +179,46 @@ pub(super) struct Exchange<H: Host, C: Caller<H>> {
     pub bytes: Vec<u8>,
     pub call: C::Call,
     pub deadline: Nanos,
+    /// Until then it may wait for a connection.
+    pub wait_deadline: Nanos,
     pub kind: RequestKind,
     pub is_idempotent: bool,
+    pub upload: Option<Box<Upload>>,
+    pub download: Option<Box<Download>>,
     /// It was sent again once already.
     pub is_retried: bool,
     pub connection: Option<Weak<Connection<H, C>>>,
 }
 
 impl<H: Host, C: Caller<H>> Exchange<H, C> {
-    pub fn new(outgoing: Outgoing, call: C::Call, now: Nanos) -> Self {
+    pub fn new(outgoing: Outgoing, call: C::Call, now: Nanos, pool_timeout: Nanos) -> Self {
+        let deadline = now.saturating_add(outgoing.timeout);
         Exchange {
             origin: outgoing.origin,
             bytes: outgoing.bytes,
             call,
-            deadline: now.saturating_add(outgoing.timeout),
+            deadline,
+            wait_deadline: deadline.min(now.saturating_add(pool_timeout)),
+            upload: Upload::new(outgoing.sending),
+            download: outgoing.is_streamed.then(Box::default),
             kind: outgoing.kind,
             is_idempotent: outgoing.is_idempotent,
             is_retried: false,
             connection: None,
         }
+    }
+
+    /// Whether its response is read in pieces, and its head was told.
+    pub fn has_head(&self) -> bool {
+        let download = self.download.as_ref();
+        download.is_some_and(|download| !matches!(download.progress, Progress::Headless))
+    }
+
+    /// Bytes of the body that were handed in and have not left.
+    pub fn unsent(&self) -> usize {
+        let queued = self.upload.as_ref().map_or(0, |upload| upload.queued.len());
+        let connection = self.connection.as_ref().and_then(Weak::upgrade);
+        queued + connection.map_or(0, |connection| connection.queued())
     }
 }
 

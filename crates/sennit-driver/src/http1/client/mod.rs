@@ -5,16 +5,23 @@
 //! | `settings` | the limits, with their defaults |
 //! | `route` | how an origin is reached: addresses, UNIX sockets, TLS |
 //! | `exchange` | one request with its deadlines, its response, and what can go wrong |
+//! | `bodies`, `streaming` | bodies in pieces, both ways, with their back-pressure |
+//! | `pool` | which request gets a connection, and when |
+//! | `tunnel` | asking a proxy for a way to the origin |
 //! | `connection` | one connection: connecting, a request out, a response in, idle |
 //!
-//! A request takes an idle connection to its origin, or makes a new one, or waits in one queue until either is
-//! allowed. At most `max_connecting` connections are being made at a time, so that no burst overflows the
-//! listen queue of an origin (4,096 by default on Linux; what does not fit there waits a second).
+//! A request takes an idle connection to its origin, or makes a new one, or waits in its origin's queue until either
+//! is allowed. At most `max_connecting` connections are being made to an origin at a time, so that no burst overflows
+//! its listen queue (4,096 by default on Linux; what does not fit there waits a second).
 
+mod bodies;
 mod connection;
 mod exchange;
+mod pool;
 mod route;
 mod settings;
+mod streaming;
+mod tunnel;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,19 +31,27 @@ use sennit_engine::clock::Nanos;
 use sennit_engine::reactor::State;
 use sennit_engine::{Host, Reactor, Source, Token};
 
-use connection::Connection;
+pub use bodies::{BodyRead, PieceRefused, Room, Sending};
 pub use exchange::{Cause, Failure, Outgoing, RequestId, Response, Step};
 use exchange::{Exchange, Exchanges};
+use pool::Origin;
 pub use route::{Place, Route, Tls};
 pub use settings::Settings;
+pub use tunnel::{Proxy, Refusal};
 
 /// Who waits for responses. No borrow is held during these calls.
 pub trait Caller<H: Host>: Sized + 'static {
     /// What is kept for each request.
-    type Call;
+    type Call: Clone;
 
     /// A request is over.
     fn finished(&self, reactor: &Reactor<H>, call: Self::Call, outcome: Result<Response, Failure>);
+
+    /// The head of a response has come whose body is to be read by [`Client::read_body`].
+    fn headed(&self, _reactor: &Reactor<H>, _call: &Self::Call, _head: Response) {}
+
+    /// There is more of a response's body, or room for more of a request's: whoever waits for either looks again.
+    fn moved(&self, _reactor: &Reactor<H>, _call: &Self::Call) {}
 
     /// Shows the collector each value that the caller itself holds exactly once.
     fn visit(&self, _visitor: &mut dyn FnMut(&H::Value)) {}
@@ -48,12 +63,6 @@ pub trait Caller<H: Host>: Sized + 'static {
 /// Names one origin of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginId(pub usize);
-
-struct Origin<H: Host, C: Caller<H>> {
-    route: Route,
-    /// The one that was used last comes last, and is used first: it is the least likely to be stale.
-    idle: Vec<Rc<Connection<H, C>>>,
-}
 
 /// What a client has counted since it was made.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +100,12 @@ pub struct Client<H: Host, C: Caller<H>> {
     /// Those that were forgotten: their places are used again.
     free_origins: RefCell<Vec<OriginId>>,
     exchanges: RefCell<Exchanges<H, C>>,
-    waiting: RefCell<VecDeque<RequestId>>,
+    /// Requests in the queues of all origins, those that were given up since among them.
+    waiting: Cell<usize>,
+    /// The origins that have a queue, in the order of their turns.
+    turns: RefCell<VecDeque<OriginId>>,
+    /// No connection is made before: the process ran out of descriptors.
+    rests_until: Cell<Nanos>,
     armed_at: Cell<Nanos>,
     statistics: Cell<Statistics>,
     /// A pump that starts another would go deeper with every failing connect.
@@ -113,7 +127,9 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             origins: RefCell::default(),
             free_origins: RefCell::default(),
             exchanges: RefCell::default(),
-            waiting: RefCell::default(),
+            waiting: Cell::new(0),
+            turns: RefCell::default(),
+            rests_until: Cell::new(0),
             armed_at: Cell::new(NEVER),
             statistics: Cell::default(),
             is_pumping: Cell::new(false),
@@ -141,7 +157,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.statistics.get();
-        statistics.waiting = self.waiting.borrow().len() as u64;
+        statistics.waiting = self.waiting.get() as u64;
         statistics
     }
 
@@ -160,7 +176,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             slot.route = route;
             return free;
         }
-        origins.push(Origin { route, idle: Vec::new() });
+        origins.push(Origin::new(route));
         OriginId(origins.len() - 1)
     }
 
@@ -169,7 +185,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         let is_used = self.exchanges.borrow().iter().any(|exchange| exchange.origin == origin);
         let mut origins = self.origins.borrow_mut();
         let Some(slot) = origins.get_mut(origin.0) else { return true };
-        if is_used || !slot.idle.is_empty() {
+        if is_used || slot.open > 0 {
             return false;
         }
         slot.route = Route::default();
@@ -187,10 +203,10 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     /// Sends a request, now or when a connection is to be had. The outcome is told later, never from here.
     pub fn request(&self, reactor: &Reactor<H>, outgoing: Outgoing, call: C::Call) -> RequestId {
         let now = reactor.now();
-        let exchange = Exchange::new(outgoing, call, now);
-        let deadline = exchange.deadline;
+        let exchange = Exchange::new(outgoing, call, now, self.settings.pool_timeout);
+        let (deadline, origin) = (exchange.wait_deadline, exchange.origin);
         let id = self.exchanges.borrow_mut().insert(exchange);
-        self.waiting.borrow_mut().push_back(id);
+        self.enqueue(id, origin, false);
         self.count(|statistics| statistics.requests += 1);
         self.look_at(reactor, deadline);
         // The caller is in the middle of something: nothing of it is called before the next turn.
@@ -210,6 +226,12 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         Some(exchange.call)
     }
 
+    fn forget_queues(&self) {
+        self.origins.borrow_mut().iter_mut().for_each(|origin| origin.waiting.clear());
+        self.turns.borrow_mut().clear();
+        self.waiting.set(0);
+    }
+
     /// Closes every connection; requests under way fail.
     pub fn close(&self, reactor: &Reactor<H>) {
         if self.is_closed.replace(true) {
@@ -220,176 +242,52 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         for connection in idle {
             connection.drop_silently(reactor);
         }
-        self.waiting.borrow_mut().clear();
+        self.forget_queues();
         let left = self.exchanges.borrow_mut().drain();
         for exchange in left {
             if let Some(connection) = exchange.connection.as_ref().and_then(Weak::upgrade) {
                 connection.drop_silently(reactor);
             }
-            self.finish(reactor, exchange, Err(Failure::new(Step::Wait, Cause::ClientClosed)));
+            self.count(|statistics| statistics.failures += 1);
+            if exchange.has_head() {
+                // Its reader finds the client closed.
+                self.caller.moved(reactor, &exchange.call);
+            } else {
+                let failure = Failure::new(Step::Wait, Cause::ClientClosed);
+                self.caller.finished(reactor, exchange.call, Err(failure));
+            }
         }
         drop(reactor.remove(self.token.get()));
     }
 
-    // --- the pool ---------------------------------------------------------------------------------
-
-    fn pump_later(&self, reactor: &Reactor<H>) {
-        if !self.is_notified.replace(true) {
-            reactor.notify_later(self.token.get());
-        }
-    }
-
-    /// Starts what may start.
-    fn pump(&self, reactor: &Reactor<H>) {
-        if self.is_pumping.replace(true) {
-            return;
-        }
-        while let Some(id) = self.next_startable() {
-            self.start(reactor, id);
-        }
-        self.is_pumping.set(false);
-    }
-
-    /// The first request in the queue, if it may have a connection now.
-    fn next_startable(&self) -> Option<RequestId> {
-        let mut waiting = self.waiting.borrow_mut();
-        loop {
-            let id = *waiting.front()?;
-            let Some(origin) = self.exchanges.borrow().get(id).map(|exchange| exchange.origin)
-            else {
-                waiting.pop_front();
-                continue;
-            };
-            // What is sent a second time needs a connection of its own.
-            let is_retried = self.exchanges.borrow().get(id).is_some_and(|e| e.is_retried);
-            let has_idle = !is_retried
-                && self.origins.borrow().get(origin.0).is_some_and(|o| !o.idle.is_empty());
-            let statistics = self.statistics.get();
-            let may_connect = statistics.connecting < self.settings.max_connecting
-                && (statistics.open < self.settings.max_connections || self.has_idle());
-            if !has_idle && !may_connect {
-                return None;
-            }
-            waiting.pop_front();
-            return Some(id);
-        }
-    }
-
-    fn has_idle(&self) -> bool {
-        self.origins.borrow().iter().any(|origin| !origin.idle.is_empty())
-    }
-
-    fn start(&self, reactor: &Reactor<H>, id: RequestId) {
-        let Some(origin) = self.exchanges.borrow().get(id).map(|exchange| exchange.origin) else {
-            return;
-        };
-        let (idle, route) = {
-            let mut origins = self.origins.borrow_mut();
-            let Some(origin) = origins.get_mut(origin.0) else { return };
-            // What is sent a second time goes over a new connection: others may be as stale as the first.
-            let is_retried = self.exchanges.borrow().get(id).is_some_and(|e| e.is_retried);
-            let idle = if is_retried { None } else { origin.idle.pop() };
-            (idle.filter(|connection| connection.is_idle()), origin.route.clone())
-        };
-        if let Some(connection) = idle {
-            self.count(|statistics| statistics.reused += 1);
-            return connection.take_up(reactor, id);
-        }
-        if self.statistics.get().open >= self.settings.max_connections {
-            // Room is made by the connection of another origin that nobody uses.
-            let evicted = self
-                .origins
-                .borrow_mut()
-                .iter_mut()
-                .find_map(|origin| (!origin.idle.is_empty()).then(|| origin.idle.remove(0)));
-            if let Some(evicted) = evicted {
-                evicted.drop_silently(reactor);
-            }
-        }
-        let Some(client) = self.itself.upgrade() else { return };
-        Connection::open(client, reactor, origin, route, id);
-    }
-
-    /// A connection has nothing to do any more.
-    fn put_back(&self, origin: OriginId, connection: Rc<Connection<H, C>>) {
-        if let Some(origin) = self.origins.borrow_mut().get_mut(origin.0) {
-            origin.idle.push(connection);
-        }
-    }
-
-    /// An idle connection is gone.
-    fn forget_idle(&self, origin: OriginId, connection: &Connection<H, C>) {
-        let mut origins = self.origins.borrow_mut();
-        let Some(origin) = origins.get_mut(origin.0) else { return };
-        let place = origin.idle.iter().position(|idle| std::ptr::eq(&**idle, connection));
-        let found = place.map(|place| origin.idle.swap_remove(place));
-        drop(origins);
-        drop(found);
-    }
-
-    /// Sends a request again that a stale connection has lost.
-    fn retry(&self, reactor: &Reactor<H>, id: RequestId) {
-        self.count(|statistics| statistics.retried += 1);
-        self.waiting.borrow_mut().push_front(id);
-        let deadline = self.exchanges.borrow().get(id).map(|exchange| exchange.deadline);
-        if let Some(deadline) = deadline {
-            self.look_at(reactor, deadline);
-        }
-        self.pump_later(reactor);
-    }
-
+    /// A request is over that has failed.
     fn fail(&self, reactor: &Reactor<H>, id: RequestId, failure: Failure) {
+        if let Some(Err(failure)) = self.end_download(reactor, id, Err(failure)) {
+            self.settle(reactor, id, Err(failure));
+        }
+    }
+
+    /// A response is whole.
+    fn finish(&self, reactor: &Reactor<H>, id: RequestId, response: Response) {
+        if self.end_download(reactor, id, Ok(())).is_some() {
+            self.settle(reactor, id, Ok(response));
+        }
+    }
+
+    fn settle(&self, reactor: &Reactor<H>, id: RequestId, outcome: Result<Response, Failure>) {
         let exchange = self.exchanges.borrow_mut().remove(id);
         if let Some(exchange) = exchange {
-            self.finish(reactor, exchange, Err(failure));
-        }
-    }
-
-    fn finish(
-        &self,
-        reactor: &Reactor<H>,
-        exchange: Exchange<H, C>,
-        outcome: Result<Response, Failure>,
-    ) {
-        self.count(|statistics| match outcome {
-            Ok(_) => statistics.responses += 1,
-            Err(_) => statistics.failures += 1,
-        });
-        self.caller.finished(reactor, exchange.call, outcome);
-    }
-
-    // --- deadlines of requests that have no connection --------------------------------------------
-
-    fn look_at(&self, reactor: &Reactor<H>, deadline: Nanos) {
-        if deadline < self.armed_at.get() {
-            self.armed_at.set(deadline);
-            reactor.wake_source_at(deadline, self.token.get());
-        }
-    }
-
-    fn fail_late_ones(&self, reactor: &Reactor<H>, now: Nanos) {
-        let (mut late, mut next) = (Vec::new(), NEVER);
-        {
-            let exchanges = self.exchanges.borrow();
-            self.waiting.borrow_mut().retain(|id| match exchanges.get(*id) {
-                Some(exchange) if exchange.deadline <= now => {
-                    late.push(*id);
-                    false
-                }
-                Some(exchange) => {
-                    next = next.min(exchange.deadline);
-                    true
-                }
-                None => false,
+            self.count(|statistics| match outcome {
+                Ok(_) => statistics.responses += 1,
+                Err(_) => statistics.failures += 1,
             });
+            self.caller.finished(reactor, exchange.call, outcome);
         }
-        for id in late {
-            self.fail(reactor, id, Failure::new(Step::Wait, Cause::TimedOut));
-        }
-        if next != NEVER {
-            self.look_at(reactor, next);
-        }
-        self.pump_later(reactor);
+    }
+
+    /// Whether a request's response is read in pieces.
+    fn is_streamed(&self, id: RequestId) -> bool {
+        self.exchanges.borrow().get(id).is_some_and(|exchange| exchange.download.is_some())
     }
 }
 
@@ -417,7 +315,8 @@ impl<H: Host, C: Caller<H>> Source<H> for Client<H, C> {
         self.is_closed.set(true);
         let origins = std::mem::take(&mut *self.origins.borrow_mut());
         let left = self.exchanges.borrow_mut().drain();
-        self.waiting.borrow_mut().clear();
+        self.turns.borrow_mut().clear();
+        self.waiting.set(0);
         drop(origins);
         drop(left);
     }

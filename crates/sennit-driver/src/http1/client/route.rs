@@ -9,6 +9,8 @@ use std::rc::Rc;
 use sennit_engine::tls::{Session, TlsClient};
 use sennit_engine::{Host, Reactor, socket};
 
+use super::tunnel::Proxy;
+
 /// Addresses of one origin that are tried; whoever answers a look-up decides how many there are.
 const MAX_PLACES: usize = 16;
 
@@ -57,6 +59,9 @@ impl Tls {
 pub struct Route {
     /// Tried in turn.
     pub places: Rc<[Place]>,
+    /// Asked for a tunnel to the origin; `None`: the places are the origin's own, or those of a proxy that gets
+    /// absolute targets.
+    pub proxy: Option<Rc<Proxy>>,
     /// What is spoken beneath HTTP; `None`: nothing.
     pub tls: Option<Rc<Tls>>,
 }
@@ -64,14 +69,14 @@ pub struct Route {
 impl Route {
     /// A route over some places, of which a bounded number is tried.
     #[must_use]
-    pub fn new(mut places: Vec<Place>, tls: Option<Tls>) -> Self {
+    pub fn new(mut places: Vec<Place>, proxy: Option<Proxy>, tls: Option<Tls>) -> Self {
         places.truncate(MAX_PLACES);
-        Route { places: places.into(), tls: tls.map(Rc::new) }
+        Route { places: places.into(), proxy: proxy.map(Rc::new), tls: tls.map(Rc::new) }
     }
 
     /// The same over other places.
     #[must_use]
     pub fn over(&self, places: Vec<Place>) -> Self {
-        Route { places: Route::new(places, None).places, tls: self.tls.clone() }
+        Route { places: Route::new(places, None, None).places, ..self.clone() }
     }
 }
