@@ -25,7 +25,7 @@ from sennit.http.client.options import (
 )
 from sennit.http.client.origins import Origins
 from sennit.http.client.response import ClientResponse, Head
-from sennit.http.client.streaming import ResponseStream, StreamedResponse, send_body
+from sennit.http.client.streaming import ResponseStream, StreamHead, send_body
 from sennit.http.policy.authentication import Authentication, take_userinfo
 from sennit.http.policy.cookies import CookieJar
 from sennit.http.policy.query import with_params
@@ -147,7 +147,7 @@ class Client:
         self._fields = core.render_fields(self.default_headers)
         # Functions, and no methods: the reactor holds them, and must not hold the client with them.
         self.native = core.HttpClient(
-            self.reactor, ClientResponse, StreamedResponse, _failed, interfere, settings
+            self.reactor, ClientResponse, StreamHead, _failed, interfere, settings
         )
         self._origins = Origins(self.reactor, self.native, tls, unix, proxies_of(proxies))
         self._is_closed = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sennit.http.client.call import Call
     from sennit.http.client.options import Piece
 
-__all__ = ["ResponseStream", "StreamedResponse", "send_body"]
+__all__ = ["ResponseStream", "StreamHead", "StreamedResponse", "send_body"]
 
 _TURN = 64
 """Pieces of a plain iterator after which the other tasks have their turn."""
@@ -69,25 +69,15 @@ async def _send(call: Call, piece: str | bytes) -> bool:
     return is_welcome is not None
 
 
-class StreamedResponse(Head):
-    """A response whose head has come; its body is read in pieces, as fast as they are asked for.
+class StreamHead(Head):
+    """The head of a response whose body is read in pieces, until somebody takes it."""
 
-    While nobody reads, no more than 256 KiB of it wait here, and the peer waits with the rest.
-    """
-
-    __slots__ = ("__weakref__", "_call", "_number", "_was_begun")
+    __slots__ = ("_call", "_number")
 
     def __init__(self, call: Call, status: int, head: bytes, is_coded: bool) -> None:
         super().__init__(call, status, head, is_coded)
         self._call = call
         self._number = call.number
-        self._was_begun = False
-
-    def __repr__(self) -> str:
-        return f"<sennit.http.StreamedResponse {self.status}>"
-
-    def __del__(self) -> None:
-        self.discard()
 
     def discard(self) -> None:
         """Nobody will read the body: its connection is closed, if there is more to come."""
@@ -95,6 +85,27 @@ class StreamedResponse(Head):
         if number is not None:
             self._call.end_upload()
             self._call.client.native.cancel(number)
+
+
+class StreamedResponse(StreamHead):
+    """A response whose head has come; its body is read in pieces, as fast as they are asked for.
+
+    While nobody reads, no more than 256 KiB of it wait here, and the peer waits with the rest.
+    """
+
+    # The call has the head for its result, and not this: what nobody holds any more is given up.
+    __slots__ = ("_was_begun",)
+
+    def __init__(self, head: StreamHead) -> None:
+        super().__init__(head._call, head.status, head._head, head._is_coded)  # noqa: SLF001 - it becomes this
+        self._history = head._history  # noqa: SLF001
+        self._was_begun = False
+
+    def __repr__(self) -> str:
+        return f"<sennit.http.StreamedResponse {self.status}>"
+
+    def __del__(self) -> None:
+        self.discard()
 
     def raise_for_status(self) -> StreamedResponse:
         """The response itself, if it says that the request has succeeded (200 to 399).
@@ -184,12 +195,20 @@ class StreamedResponse(Head):
 class ResponseStream:
     """A request whose response is read in pieces: `async with client.stream(...) as response`."""
 
-    def __init__(self, call: Awaitable[StreamedResponse]) -> None:
+    def __init__(self, call: asyncio.Future[StreamHead]) -> None:
         self._call = call
         self._response: StreamedResponse | None = None
 
     async def __aenter__(self) -> StreamedResponse:
-        self._response = await self._call
+        call = self._call
+        try:
+            head = await call
+        except asyncio.CancelledError:
+            # The head may have come in the very turn in which its task was cancelled.
+            if not call.cancelled() and call.exception() is None:
+                call.result().discard()
+            raise
+        self._response = StreamedResponse(head)
         return self._response
 
     async def __aexit__(
