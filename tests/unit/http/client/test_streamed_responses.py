@@ -217,12 +217,12 @@ def test_a_stream_may_take_longer_than_a_request_but_not_be_silent() -> None:
 
     async def main() -> None:
         server = await http.listen(lambda _: http.Response(drip()), "http://127.0.0.1:80")
-        async with http.Client(total_timeout=50, read_timeout=45) as client:
-            async with client.stream("GET", "http://127.0.0.1/") as response:
-                pieces = response.stream()
-                assert [await anext(pieces) for _ in range(5)] == [b"drop"] * 5
-                with pytest.raises(errors.DeadlineError, match=r"longer than read_timeout"):
-                    await anext(pieces)
+        client = http.Client(total_timeout=50, read_timeout=45)
+        async with client, client.stream("GET", "http://127.0.0.1/") as response:
+            pieces = response.stream()
+            assert [await anext(pieces) for _ in range(5)] == [b"drop"] * 5
+            with pytest.raises(errors.DeadlineError, match=r"longer than read_timeout"):
+                await anext(pieces)
         await server.close(0)
 
     testing.run(main())
