@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import figures_client
 import figures_files
 import figures_handlers
 import figures_tls
@@ -206,7 +207,7 @@ FIGURES = {
         *figures_udp.FIGURES,
     )
 }
-for room in (streams, figures_transfer, figures_files, figures_handlers):
+for room in (streams, figures_transfer, figures_files, figures_handlers, figures_client):
     FIGURES |= room.FIGURES
 
 
