@@ -119,6 +119,16 @@ fn small_bodies_may_be_as_dense_as_they_like() {
 }
 
 #[test]
+fn a_frame_that_lies_about_its_size_is_read_alike_in_any_pieces() {
+    let mut coded = encoded(Coding::Zstd, b"", 1);
+    coded[5] = 0xf9;
+    let whole = decoded("zstd", &coded, coded.len(), LIMITS);
+    for piece in 1..coded.len() {
+        assert_eq!(decoded("zstd", &coded, piece, LIMITS), whole);
+    }
+}
+
+#[test]
 fn what_ends_early_is_no_body() {
     let plain: Vec<u8> = (0..5000_u32).flat_map(|number| (number * number).to_le_bytes()).collect();
     for coding in ALL {

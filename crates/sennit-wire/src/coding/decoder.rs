@@ -327,25 +327,30 @@ impl Zstd {
         Ok(Zstd { inner, is_inside: false })
     }
 
-    fn push(&mut self, input: &[u8], give: &mut Give<'_>) -> Result<(), CodingError> {
+    fn push(&mut self, mut input: &[u8], give: &mut Give<'_>) -> Result<(), CodingError> {
+        // A run on nothing would begin a frame.
         if input.is_empty() {
-            return Ok(()); // A run on nothing would begin a frame.
+            return Ok(());
         }
         let mut buffer = vec![0; PIECE];
-        let mut source = InBuffer::around(input);
         loop {
+            // The library reads a frame that is there whole in another way, which is stricter about the size that it
+            // says of itself. Its first byte comes alone, so that the cut of the bytes changes nothing.
+            let part = if self.is_inside { input } else { input.get(..1).unwrap_or(input) };
+            let mut source = InBuffer::around(part);
             let mut target = OutBuffer::around(buffer.as_mut_slice());
             let hint = self
                 .inner
                 .run(&mut source, &mut target)
                 .map_err(|_| CodingError::Malformed(Coding::Zstd))?;
             let made = target.pos();
+            input = input.get(source.pos()..).unwrap_or_default();
             self.is_inside = hint != 0;
             if made > 0 {
                 give(buffer.get(..made).unwrap_or_default())?;
             }
             // A frame whose end just fills the buffer has ended; another run would begin the next one.
-            if source.pos() >= input.len() && (hint == 0 || made < PIECE) {
+            if input.is_empty() && (hint == 0 || made < PIECE) {
                 return Ok(());
             }
             if hint == 0 {
