@@ -29,8 +29,14 @@ pub enum Host {
 pub struct Request {
     host: Host,
     port: u16,
-    /// User name and password, 1 to 255 bytes each.
-    credentials: Option<(Box<[u8]>, Box<[u8]>)>,
+    credentials: Option<Credentials>,
+}
+
+/// 1 to 255 bytes each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Credentials {
+    user: Box<[u8]>,
+    password: Box<[u8]>,
 }
 
 /// What cannot be asked for.
@@ -103,7 +109,10 @@ impl Request {
             _ => Ok(Request {
                 host,
                 port,
-                credentials: credentials.map(|(user, password)| (user.into(), password.into())),
+                credentials: credentials.map(|(user, password)| Credentials {
+                    user: user.into(),
+                    password: password.into(),
+                }),
             }),
         }
     }
@@ -116,7 +125,7 @@ impl Request {
     }
 
     fn password(&self) -> Option<Vec<u8>> {
-        let (user, password) = self.credentials.as_ref()?;
+        let Credentials { user, password } = self.credentials.as_ref()?;
         let mut bytes = vec![PASSWORD_VERSION, user.len() as u8];
         bytes.extend_from_slice(user);
         bytes.push(password.len() as u8);

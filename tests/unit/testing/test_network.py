@@ -257,7 +257,7 @@ def test_http_is_served_and_fetched_in_memory(world, link):
 
         async with await http.listen(hello, "http://web.example:80") as server:
             assert server.urls == ["http://10.0.0.8:80"]
-            async with http.Client(total_timeout=100) as client:
+            async with http.Client(total_timeout=100, read_timeout=100) as client:
                 response = await client.get("http://web.example/")
                 assert await response.body() == b"hello"
                 # The date follows the clock, which starts with the year 2000.

@@ -104,6 +104,11 @@ class Call(asyncio.Future[Any]):
         plan = self.plan
         return plan is not None and (plan.retry is not None or len(plan.chain) > 1)
 
+    @property
+    def max_response_size(self) -> int:
+        """Bytes that a decoded body may have."""
+        return self.client.max_response_size
+
     def cancel(self, msg: Any | None = None) -> bool:
         """Give the request up."""
         if not super().cancel(msg):

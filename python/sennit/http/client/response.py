@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from sennit._native import core
@@ -12,10 +12,18 @@ from sennit.http.headers import Headers
 from sennit.http.json_codec import decode_json
 from sennit.http.policy.hosts import without_secrets
 
-if TYPE_CHECKING:
-    from sennit.http.client.call import Call
+__all__ = ["Asked", "ClientResponse", "Head"]
 
-__all__ = ["ClientResponse", "Head"]
+
+class Asked(Protocol):
+    """The request that a response answers."""
+
+    method: str
+    url: str
+
+    @property
+    def max_response_size(self) -> int:
+        """Bytes that its decoded body may have."""
 
 
 _MAX_RATIO = 1000
@@ -27,7 +35,7 @@ class Head:
 
     __slots__ = ("_head", "_headers", "_history", "_is_coded", "_method", "_url", "status")
 
-    def __init__(self, call: Call, status: int, head: bytes, is_coded: bool) -> None:
+    def __init__(self, call: Asked, status: int, head: bytes, is_coded: bool) -> None:
         self.status = status
         """The status code, 200 to 999."""
         self._is_coded = is_coded
@@ -94,10 +102,10 @@ class ClientResponse(Head):
 
     __slots__ = ("_body", "_max_size")
 
-    def __init__(self, call: Call, status: int, head: bytes, is_coded: bool, body: bytes) -> None:
+    def __init__(self, call: Asked, status: int, head: bytes, is_coded: bool, body: bytes) -> None:
         super().__init__(call, status, head, is_coded)
         self._body = body
-        self._max_size = call.client.max_response_size
+        self._max_size = call.max_response_size if is_coded else 0
 
     def __repr__(self) -> str:
         return f"<sennit.http.ClientResponse {self.status} {len(self._body)} bytes>"
