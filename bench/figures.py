@@ -17,6 +17,7 @@ from typing import Any
 import figures_client
 import figures_files
 import figures_handlers
+import figures_soak
 import figures_tls
 import figures_transfer
 import figures_udp
@@ -207,7 +208,14 @@ FIGURES = {
         *figures_udp.FIGURES,
     )
 }
-for room in (streams, figures_transfer, figures_files, figures_handlers, figures_client):
+for room in (
+    streams,
+    figures_transfer,
+    figures_files,
+    figures_handlers,
+    figures_client,
+    figures_soak,
+):
     FIGURES |= room.FIGURES
 
 

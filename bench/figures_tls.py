@@ -64,6 +64,12 @@ def nginx(files: Files) -> Server:
     return Nginx("nginx_tls.conf", CERTIFICATE=files[0], KEY=files[1])
 
 
+def named(name: str, server: Server) -> Server:
+    """A server under another name, so that it may run twice."""
+    server.name = name
+    return server
+
+
 def at_half(
     servers: list[Server], options: Options, load: Callable[[Server, float, float], measure.Sample]
 ) -> tuple[float, list[dict[str, Any]]]:
@@ -73,7 +79,7 @@ def at_half(
     samples = measure.take_turns(
         servers, options.pairs, lambda server: load(server, options.seconds, rate)
     )
-    return rate, measure.summary(samples)
+    return rate, measure.summary(samples, servers[0].name)
 
 
 def per_cpu_second(rows: list[dict[str, Any]], name: str, units: float = 1) -> None:
@@ -103,6 +109,30 @@ def tls_echo(options: Options) -> Rows:
             rate, rows = at_half(servers, options, load)
             results[f"TLS echo, {size:,} bytes, {rate:,.0f} in a second"] = rows
     return results
+
+
+def https(options: Options) -> Rows:
+    """CPU for one request over TLS 1.3 and keep-alive on 64 connections: a handler, nginx."""
+    request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with (
+        certificate("ECDSA P-256") as files,
+        tempfile.NamedTemporaryFile() as file,
+        measure.running(
+            lambda: nginx(files),
+            lambda: named("nginx again", nginx(files)),
+            lambda: measure.python("sennit async", "http_handler.py", "async", *files),
+            lambda: measure.python("sennit def", "http_handler.py", "def", *files),
+        ) as servers,
+    ):
+        file.write(request)
+        file.flush()
+
+        def load(server: Server, seconds: float, rate: float) -> Any:
+            kind = (measure.CONNECTIONS, seconds, f"{rate:.0f}", "http", file.name)
+            return measure.sample(server, seconds, "tls_load", *kind)
+
+        rate, rows = at_half(servers, options, load)
+    return {f"https, {rate:,.0f} in a second, of nginx": rows}
 
 
 def handshakes(options: Options) -> Rows:
@@ -184,4 +214,4 @@ def haproxy(name: str, origin: int, splice: str) -> Server:
     return Configured(name, command, "haproxy.cfg", ORIGIN=origin, SPLICE=splice)
 
 
-FIGURES = (tls_echo, handshakes, tls_idle, forward)
+FIGURES = (tls_echo, https, handshakes, tls_idle, forward)

@@ -1,11 +1,14 @@
-"""A handler under `sennit.http`: async, def, timeout, features, or sleep (100 ms)."""
+"""A handler under `sennit.http`: http_handler.py KIND [CERTIFICATE KEY].
+
+KIND is async, def, timeout, features, or sleep (100 ms).
+"""
 
 import asyncio
 import signal
 import sys
 
 import sennit
-from sennit import http
+from sennit import http, net
 
 
 async def plain(_request: http.Request) -> http.Response:
@@ -48,8 +51,13 @@ HANDLERS = {
 
 async def main() -> None:
     """Serve until SIGTERM."""
-    limits = {"max_requests": 2**31, "max_connections": 19_000}
-    server = await http.listen(HANDLERS[sys.argv[1]], "http://127.0.0.1:0", **limits)
+    limits: dict[str, int] = {"max_requests": 2**31, "max_connections": 19_000}
+    kind, *files = sys.argv[1:]
+    if files:
+        tls = net.ServerTls(certificate=files[0], key=files[1])
+        server = await http.listen(HANDLERS[kind], "https://127.0.0.1:0", tls=tls, **limits)
+    else:
+        server = await http.listen(HANDLERS[kind], "http://127.0.0.1:0", **limits)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     print("PORT", server.port, flush=True)
