@@ -79,3 +79,12 @@ def test_what_a_room_offers_is_there_and_documented(room) -> None:
 def test_the_table_of_limits_is_that_of_the_code(root: Path) -> None:
     done = subprocess.run([sys.executable, root / "tools" / "limits", "--check"], check=False)
     assert done.returncode == 0, "run tools/limits"
+
+
+def test_the_table_of_a_form_s_limits_is_that_of_the_code(root: Path) -> None:
+    text = (root / "docs" / "guides" / "http-server.md").read_text()
+    rows = re.findall(r"^\| `(max_\w+)` \| (\S+) \|", text, re.MULTILINE)
+    wanted = {name: f"{value:,}" for name, value in http.FormLimits._field_defaults.items()}
+    # The server's limit stands in its place.
+    wanted["max_form_size"] = "`max_body_size`"
+    assert dict(rows) == wanted
