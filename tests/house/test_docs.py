@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -88,3 +89,14 @@ def test_the_table_of_a_form_s_limits_is_that_of_the_code(root: Path) -> None:
     # The server's limit stands in its place.
     wanted["max_form_size"] = "`max_body_size`"
     assert dict(rows) == wanted
+
+
+def test_the_page_of_differences_has_every_case_that_is_explained(root: Path) -> None:
+    vectors = json.loads((root / "tests/wire/vectors/http11/probe.json").read_text())
+    groups = json.loads((root / "tools" / "compare.json").read_text())
+    explained = [name for group in groups.values() for name in group["cases"]]
+    assert len(explained) == len(set(explained))
+    assert set(explained) <= {case["id"] for case in vectors}
+    page = (root / "docs" / "reference" / "http-differences.md").read_text()
+    assert re.findall(r"\(`([A-Z0-9.-]+)`\) \|", page) == explained, "run tools/compare"
+    assert all(f"## {title}\n" in page for title in groups)
