@@ -158,7 +158,11 @@ impl Inner {
             // It is this side's turn.
             (NEVER, Cause::ReadTimedOut)
         } else {
-            (self.progress_at.saturating_add(settings.read_timeout), Cause::ReadTimedOut)
+            // Only a body in pieces is without a deadline of its request's.
+            let is_in_pieces = self.deadline == NEVER;
+            let most =
+                if is_in_pieces { settings.stream_read_timeout } else { settings.read_timeout };
+            (self.progress_at.saturating_add(most), Cause::ReadTimedOut)
         }
     }
 }
