@@ -47,7 +47,7 @@ def refuse_method(method: str) -> None:
         )
 
 
-def make_plan(  # noqa: PLR0913 - what a client says of all requests
+def make_plan(
     method: str,
     url: str,
     options: Options,

@@ -1,4 +1,4 @@
-"""Whatever becomes of a request, nothing of it stays: no connection, no timer, no half-read body."""
+"""Whatever becomes of a request, it leaves no connection, no timer and no half-read body."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """Who gets a connection, and how long one waits: limits, queues, deadlines, lack of descriptors."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,16 @@ from tests.unit.net.test_connect import full_listener
 
 import sennit
 from sennit import errors, http, testing
+
+
+class Answering(asyncio.Protocol):
+    """Gives the same answer to whatever comes, and the connection stays."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, _: bytes) -> None:
+        self.transport.write(OK)
 
 
 def counting() -> tuple[http.Handler, list[int], asyncio.Event]:
@@ -135,6 +146,61 @@ def test_a_silent_address_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch)
         for sock in (listening, *filling):
             sock.close()
         await server.close(0)
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize(("timeout", "ends_at"), [(300, 300), (None, 60), (5, 5)])
+def test_a_request_may_take_as_long_as_it_says(timeout: float | None, ends_at: float) -> None:
+    async def never(_: http.Request) -> str:
+        await asyncio.sleep(1e6)
+        return "never"
+
+    async def main() -> None:
+        server = await http.listen(never, "http://127.0.0.1:80")
+        async with http.Client() as client:
+            begin = client.reactor.time()
+            with pytest.raises(errors.DeadlineError, match="than its timeout allows"):
+                await client.get("http://127.0.0.1/", timeout=timeout)
+            assert ends_at <= client.reactor.time() - begin < ends_at + 0.1
+        await server.close(0)
+
+    testing.run(main())
+
+
+def test_a_body_in_pieces_may_be_silent_for_60_seconds() -> None:
+    async def pieces() -> Any:
+        yield "a"
+        await asyncio.sleep(50)
+        yield "b"
+        await asyncio.sleep(1e6)
+
+    async def main() -> None:
+        server = await http.listen(lambda _: http.Response(pieces()), "http://127.0.0.1:80")
+        async with http.Client() as client:
+            begin = client.reactor.time()
+            async with client.stream("GET", "http://127.0.0.1/", timeout=300) as response:
+                with pytest.raises(errors.DeadlineError, match="longer than read_timeout"):
+                    await response.body()
+            assert 110 <= client.reactor.time() - begin < 110.1
+        await server.close(0)
+
+    testing.run(main())
+
+
+def test_a_small_listen_queue_is_not_drowned() -> None:
+    """Requests that wait take what is free; nobody opens a connection for each of them."""
+
+    async def main() -> None:
+        reactor = sennit.current_reactor()
+        with socket.create_server(("127.0.0.1", 0), backlog=5) as listener:
+            server = await reactor.create_server(Answering, sock=listener, backlog=5)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with http.Client() as client:
+                answers = await asyncio.gather(*(client.get(url) for _ in range(300)))
+                assert {answer.status for answer in answers} == {200}
+                assert client.statistics()["connected"] <= 100
+            server.close()
 
     sennit.run(main())
 
