@@ -89,7 +89,7 @@ def native_settings(given: dict[str, float | None], *, keep_alive: bool) -> dict
     return settings
 
 
-def _at_least_one(name: str, value: float | None) -> int:
+def _at_least_one(name: str, value: object) -> int:
     if not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} is {value!r}, it must be an int of at least 1")
     return value
