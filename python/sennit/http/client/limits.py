@@ -42,10 +42,9 @@ CLIENT_LIMITS = (
     ClientLimit("max_waiting", 1_000_000, "requests", "that wait for a connection; further ones "
                 "are refused with OverloadedError"),
     ClientLimit("max_response_size", 100 * 2**20, "bytes", "of a body that is read whole, decoded "
-                "or not; more is refused with OverloadedError. One that is read in pieces has no "
-                "limit"),
-    ClientLimit("connect_timeout", 10.0, "s", "a connection to one address, TLS included; then the "
-                "next address is tried"),
+                "or not; more is refused. One that is read in pieces has no limit"),
+    ClientLimit("connect_timeout", 10.0, "s", "a connection to one address, TLS included. The "
+                "next address is tried beside one that is silent for 250 ms (RFC 8305)"),
     ClientLimit("pool_timeout", 60.0, "s", "waiting until a connection may be made or is free"),
     ClientLimit("read_timeout", None, "s", "without a byte of a response that is waited for. By "
                 "default a head and a whole response have the request's total time, and only what "
