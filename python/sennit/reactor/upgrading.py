@@ -62,9 +62,7 @@ class Upgrading(Connecting):
         shutdown_timeout: float | None = None,
     ) -> asyncio.Future[None]:
         """From the return of this on, whatever comes is TLS; the future hears of the handshake."""
-        settings, timeout = native_tls(
-            "start_tls", sslcontext, handshake_timeout, shutdown_timeout
-        )
+        settings, timeout = native_tls("start_tls", sslcontext, handshake_timeout, shutdown_timeout)
         secured = self.create_future()
         transport._start_tls(settings, server_name, timeout, secured)  # noqa: SLF001
         return secured
