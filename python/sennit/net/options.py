@@ -21,6 +21,7 @@ __all__ = [
     "ListenOptions",
     "local_address",
     "merge",
+    "named",
     "tls_parts",
 ]
 
@@ -194,11 +195,11 @@ def merge(
             said = given[name] if name in given else _parse(url, fields[name], query[name])
             values[name] = _check(fields[name], said)
         elif name in query or not where.intersection(places):
-            raise ConfigError(f"{url}: {name} means nothing here, it counts for {_named(where)}")
+            raise ConfigError(f"{url}: {name} means nothing here, it counts for {named(where)}")
     return table(**values)
 
 
-def _named(where: Collection[str]) -> str:
+def named(where: Collection[str]) -> str:
     """Where an option counts, as people write it."""
     schemes = {"tcp", "tls", "unix"}
     return ", ".join(f"{one}://" if one in schemes else f"net.{one}" for one in sorted(where))
