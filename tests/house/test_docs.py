@@ -77,9 +77,10 @@ def test_what_a_room_offers_is_there_and_documented(room) -> None:
     assert silent == []
 
 
-def test_the_table_of_limits_is_that_of_the_code(root: Path) -> None:
-    done = subprocess.run([sys.executable, root / "tools" / "limits", "--check"], check=False)
-    assert done.returncode == 0, "run tools/limits"
+@pytest.mark.parametrize("tool", ["limits", "options"])
+def test_the_tables_of_the_reference_are_those_of_the_code(root: Path, tool: str) -> None:
+    done = subprocess.run([sys.executable, root / "tools" / tool, "--check"], check=False)
+    assert done.returncode == 0, f"run tools/{tool}"
 
 
 def test_the_table_of_a_form_s_limits_is_that_of_the_code(root: Path) -> None:
