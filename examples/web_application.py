@@ -57,7 +57,7 @@ def missing(_: http.Request, error: KeyError) -> http.Response:
 @app.post("/upload")
 async def upload(request: http.Request) -> dict[str, list[object]]:
     """A form with files, which lie on disk if they are large."""
-    async with await request.form() as form:
+    async with await request.form(max_form_size=100 << 20) as form:
         return {name: [file.name, file.size] for name, file in form.files.items()}
 
 
