@@ -19,7 +19,7 @@ TESTS = {
     "max_body_size": "unit/http/test_server_limits.py::test_max_body_size",
     "write_timeout": "simulation/test_slow_peers.py::test_a_thousand_who_never_read_are_dropped",
     "max_connections": "unit/http/test_server_limits.py::test_max_connections",
-    "max_connections_per_address": "simulation/test_slow_peers.py::test_an_address_has_its_share",
+    "max_connections_per_address": "unit/http/test_server_admission.py::test_an_address_has_its_share",
 }
 
 

@@ -338,10 +338,10 @@ def test_no_descriptor_is_left_for_a_connection(caplog: pytest.LogCaptureFixture
             await eventually(lambda: caplog.records)
             counted = server.statistics()
         assert counted["accepted"] < 3
-        assert counted["accepted"] + counted["refused"] == 3
+        assert counted["accepted"] + counted["refused_without_descriptor"] == 3
         await eventually(lambda: server.statistics()["answered"] == counted["accepted"])
         ends = sorted(peer.recv(1000).rpartition(b"\n")[0][-20:] for peer in peers)
-        assert ends.count(b"too many connections") == counted["refused"]
+        assert ends.count(b"too many connections") == counted["refused_without_descriptor"]
         for peer in peers:
             peer.close()
         async with connected(server) as late:  # it recovers by itself

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.http.talking import GET, LAST, Peer, connected, eventually, with_peer, with_server
 
+import sennit
 from sennit import errors, http, net
 
 UPGRADE = b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n"
@@ -103,6 +104,23 @@ def test_an_upgraded_connection_is_aborted_after_the_grace_time(
         assert await peer.end() == b""
 
     assert with_peer(upgrading(successor), scenario) == []
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_loop_closed_under_an_upgraded_connection(closes: bool) -> None:
+    async def main() -> http.Server:
+        server = await http.listen(upgrading(Shout), "http://127.0.0.1:0")
+        async with connected(server) as peer:
+            peer.send(UPGRADE)
+            assert (await peer.head()).status == 101
+            if closes:
+                asyncio.ensure_future(server.close(60)).add_done_callback(lambda _: None)
+                await asyncio.sleep(0)
+            return server
+
+    server = sennit.run(main())
+    assert server.statistics()["open"] == 0
+    assert "STOPPED" in repr(server)
 
 
 def test_a_synchronous_handler_may_upgrade() -> None:
