@@ -98,8 +98,8 @@ FIXED_LIMITS = (
            "and thrown away behind the answer; a larger one ends the connection"),
     _fixed("linger", "s", "for the rest of such a body, and for what a client still sends when it "
            "has got its last answer"),
-    _fixed("unparsed_input", "bytes", "read at once: what may wait behind the request that is being "
-           "answered"),
+    _fixed("unparsed_input", "bytes", "read at once: what may wait behind the request that is "
+           "being answered"),
     _fixed("unsent_answers", "bytes", "of answers that the client has not taken: more, and its "
            "next request waits, as does a handler that sends its answer in pieces"),
 )  # fmt: skip

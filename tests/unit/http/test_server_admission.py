@@ -12,7 +12,7 @@ from sennit import errors, http
 
 
 def own_address() -> str:
-    """An address of this machine that is not loopback: what is sent to it does not leave the machine."""
+    """An address of this machine that is not loopback; what is sent to it stays here."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect(("192.0.2.1", 9))  # sends nothing
