@@ -6,18 +6,27 @@ use sennit_wire::http1::{
     CHUNK_END, Event, FieldSlots, LAST_CHUNK, Limits, RequestReader, encode_chunk_size,
 };
 
-fuzz_target!(|data: (Vec<Vec<u8>>, Vec<u8>, u8)| {
-    let (chunks, noise, piece) = data;
+// The size of the pieces, how many chunks, their sizes; then their data, and what is put behind them.
+fuzz_target!(|data: &[u8]| {
+    let [piece, count, rest @ ..] = data else { return };
+    let Some((sizes, mut rest)) = rest.split_at_checked(usize::from(*count % 8)) else { return };
+    let mut chunks = Vec::new();
+    for size in sizes {
+        let Some((chunk, behind)) = rest.split_at_checked(usize::from(*size)) else { return };
+        chunks.push(chunk);
+        rest = behind;
+    }
+    let noise = rest;
     let mut input = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
         encode_chunk_size(&mut input, chunk.len());
         input.extend_from_slice(chunk);
         input.extend_from_slice(CHUNK_END);
     }
-    input.extend_from_slice(&noise);
+    input.extend_from_slice(noise);
     input.extend_from_slice(LAST_CHUNK);
     let (mut reader, mut start, mut body) = (RequestReader::new(), 0, Vec::new());
-    let piece = usize::from(piece).max(1);
+    let piece = usize::from(*piece).max(1);
     for end in (piece..input.len()).step_by(piece).chain([input.len()]) {
         loop {
             let mut slots = FieldSlots::new();

@@ -12,7 +12,7 @@ use sennit_driver::http1::server::Settings;
 
 /// The statuses of all final answers.
 fn statuses(input: &[u8], mut next: impl FnMut() -> usize) -> Vec<String> {
-    let world = World::new(Settings::default());
+    let world = World::new(Settings { allow_connect: true, ..Settings::default() });
     let mut peer = world.connect();
     let mut at = 0;
     while at < input.len() {
@@ -31,16 +31,17 @@ fn statuses(input: &[u8], mut next: impl FnMut() -> usize) -> Vec<String> {
     }
     assert_eq!(world.counted().open, 0);
     let text = peer.text();
-    let lines = text.lines().filter(|line| line.starts_with("HTTP/1.1 "));
-    lines.filter(|line| !line.starts_with("HTTP/1.1 1")).map(str::to_owned).collect()
+    // A body that is sent back may look like an answer: alike in both.
+    let answers = text.split("HTTP/1.1 ").skip(1).filter(|answer| !answer.starts_with('1'));
+    answers.map(|answer| answer.chars().take(3).collect()).collect()
 }
 
-fuzz_target!(|data: (Vec<u8>, Vec<u8>)| {
-    let (cuts, input) = data;
-    let whole = statuses(&input, || usize::MAX - input.len());
+// The first byte says how many cuts follow, which are used over and over; behind them is what the client sends.
+fuzz_target!(|data: &[u8]| {
+    let Some((count, rest)) = data.split_first() else { return };
+    let Some((cuts, input)) = rest.split_at_checked(usize::from(*count % 8)) else { return };
+    let whole = statuses(input, || usize::MAX - input.len());
     let mut cuts = cuts.iter().cycle();
-    let split = statuses(&input, || cuts.next().map_or(1, |cut| usize::from(*cut % 32) + 1));
-    // A body that the application ignores ends the connection unless it is there already: fewer answers, no others.
-    let (few, many) = if whole.len() < split.len() { (&whole, &split) } else { (&split, &whole) };
-    assert!(many.starts_with(few), "{whole:?} {split:?}");
+    let split = statuses(input, || cuts.next().map_or(1, |cut| usize::from(*cut % 64) + 1));
+    assert_eq!(whole, split);
 });

@@ -58,6 +58,21 @@ unsafe extern "C" fn render_fields(
     guard(|| http::render_fields(&unsafe { Object::from_borrowed(headers) }))
 }
 
+unsafe extern "C" fn render_trailers(
+    _: *mut ffi::PyObject,
+    headers: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython keeps the argument alive for the call; GIL.
+    guard(|| http::render_trailers(&unsafe { Object::from_borrowed(headers) }))
+}
+
+unsafe extern "C" fn fixed_limits(
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guard(http::fixed_limits)
+}
+
 unsafe extern "C" fn set_message_helpers(
     _: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
@@ -129,6 +144,10 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
         row!(noargs c"raise_descriptor_limit", raise_descriptor_limit,
             c"Raise the soft descriptor limit to the hard one; returns it."),
     ];
+    methods.push(row!(one c"render_trailers", render_trailers,
+        c"The lines of trailer fields, checked, as bytes."));
+    methods.push(row!(noargs c"fixed_limits", fixed_limits,
+        c"The limits of an HTTP server that cannot be set, by name."));
     methods.push(row!(one c"render_fields", render_fields,
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
     methods.push(row!(keywords c"set_message_helpers", set_message_helpers,

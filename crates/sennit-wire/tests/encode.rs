@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use sennit_wire::http1::{
     Connection, Framing, Limits, LocalProtocolError, RequestKind, RequestParts, ReservedField,
     ResponseParts, check_field_value, encode_chunk_size, encode_continue, encode_request_head,
-    encode_response_head, encode_simple_error, push_field, reserved_field,
+    encode_response_head, encode_simple_error, push_field, push_trailer, reserved_field,
 };
 
 const DATE: &[u8] = b"Mon, 23 Nov 2026 00:00:00 GMT";
@@ -208,4 +208,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn trailer_fields_that_come_too_late_are_refused() {
+    let mut block = Vec::new();
+    for name in ["set-cookie", "Set-Cookie", "content-type", "vary", "te", "authorization"] {
+        let result = push_trailer(&mut block, name.as_bytes(), b"x");
+        assert_eq!(result, Err(LocalProtocolError::NoTrailer), "{name}");
+    }
+    for name in ["content-length", "transfer-encoding", "host", "date"] {
+        let result = push_trailer(&mut block, name.as_bytes(), b"x");
+        assert!(matches!(result, Err(LocalProtocolError::ReservedField(_))), "{name}");
+    }
+    assert!(block.is_empty());
+    assert_eq!(push_trailer(&mut block, b"Server-Timing", b"a"), Ok(()));
+    assert_eq!(push_trailer(&mut block, b"etag", b"\"a\""), Ok(()));
 }

@@ -83,6 +83,8 @@ fn targets() {
         ("GET", "http:///path", Some((Fault::BadTargetForm, 400))),
         ("GET", "http://:80/", Some((Fault::BadTargetForm, 400))),
         ("GET", "1http://h/", Some((Fault::BadTargetForm, 400))),
+        ("GET", "ftp://h/", Some((Fault::ForeignScheme, 421))),
+        ("GET", "httpx://h/", Some((Fault::ForeignScheme, 421))),
     ] {
         assert_eq!(target(method, text), expected, "{method} {text}");
     }

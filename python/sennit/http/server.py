@@ -38,7 +38,11 @@ class Server:
     """Listening sockets, a handler, and the connections between them; made by `listen`."""
 
     def __init__(
-        self, reactor: Reactor, handler: Handler, settings: dict[str, float], lifespan: Lifespan
+        self,
+        reactor: Reactor,
+        handler: Handler,
+        settings: dict[str, float | str],
+        lifespan: Lifespan,
     ) -> None:
         self._reactor = reactor
         self._core = core.HttpServer(reactor, self, handler, settings)
@@ -105,7 +109,8 @@ class Server:
         """Accept no more, let what is being answered be answered, and wait for the end.
 
         Idle connections are closed at once. What is not answered after the grace time is dropped,
-        and its handler cancelled. A second call while the first one waits shortens the grace time.
+        and its handler cancelled; so are connections that were upgraded. A second call while the
+        first one waits shortens the grace time.
 
         Args:
             grace: Seconds; 0 drops everything at once.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sennit.errors import ConfigError
 from sennit.http.endpoints import ListenEndpoint, parse_listen_url
 from sennit.http.lifespan import Hook, Hooks, Lifespan, hooks_of, layers_of
-from sennit.http.limits import check_limits
+from sennit.http.limits import check_limits, check_networks
 from sennit.http.server import GRACE, Handler, Server
 from sennit.reactor import current_reactor, run
 
@@ -32,6 +32,8 @@ async def listen(
     tls: ServerTls | None = None,
     on_startup: Iterable[Hook] = (),
     on_shutdown: Iterable[Hook] = (),
+    trusted_proxies: Iterable[str] = (),
+    cancel_on_disconnect: bool = False,
     **limits: float,
 ) -> Server:
     """Serve a handler; returns when the sockets listen.
@@ -47,6 +49,11 @@ async def listen(
             an `http.Router` has its own, which run after these.
         on_shutdown: The same after the server has drained, the last one first. What they raise goes
             to the loop's exception handler.
+        trusted_proxies: Networks such as `10.0.0.0/8` whose addresses stand for many clients:
+            `max_connections_per_address` does not count them.
+        cancel_on_disconnect: Give a request up, and cancel its handler, when the client has ended
+            its sending side behind it. Off, because HTTP lets a client do so and wait for its
+            answer; `request.is_disconnected` says it in any case.
         **limits: What one peer may cost, by name: `sennit.http.LIMITS` has all of them.
 
     Raises:
@@ -64,10 +71,14 @@ async def listen(
     for endpoint in endpoints:
         if endpoint.scheme == "https" and tls is None:
             raise ConfigError(f"{endpoint.url!r} needs tls, a sennit.net.ServerTls")
-    settings = check_limits(limits)
-    settings["allow_connect"] = float(
-        any(getattr(layer, "handles_connect", False) for layer in layers_of(handler))
-    )
+    settings: dict[str, float | str] = {
+        **check_limits(limits),
+        "trusted_proxies": check_networks(trusted_proxies),
+        "cancel_on_disconnect": float(cancel_on_disconnect),
+        "allow_connect": float(
+            any(getattr(layer, "handles_connect", False) for layer in layers_of(handler))
+        ),
+    }
     lifespan = Lifespan([Hooks(on_startup, on_shutdown), *hooks_of(handler)])
     server = Server(reactor, handler, settings, lifespan)
     await lifespan.start()

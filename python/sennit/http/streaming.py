@@ -80,7 +80,7 @@ def _end(request: core.Request, response: core.Response, *, has_begun: bool) -> 
         trailers = response.trailers
         if callable(trailers):
             trailers = trailers()
-        request._end_answer(b"" if trailers is None else core.render_fields(trailers))
+        request._end_answer(b"" if trailers is None else core.render_trailers(trailers))
 
 
 async def _close(close: Callable[[], Awaitable[object] | None] | None) -> None:

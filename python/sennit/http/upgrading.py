@@ -33,8 +33,9 @@ def upgrade(
 ) -> Response:
     """An answer behind which the connection speaks another protocol.
 
-    The successor gets what the client has sent behind its request. The connection is then no
-    longer the server's: it is neither drained nor limited with the others.
+    The successor gets what the client has sent behind its request. Until it ends, the connection
+    counts at its server: against its limits of connections, and `close` waits for it up to the
+    grace time, then aborts it.
 
     Args:
         request: The request that offers it.

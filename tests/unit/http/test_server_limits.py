@@ -21,6 +21,8 @@ from sennit import errors, http
 
 SOON = 0.03
 
+COUNTERS = {limit.name: limit.counter for limit in http.LIMITS}
+
 
 def path(request: http.Request) -> str:
     return request.path
@@ -62,7 +64,8 @@ def test_heads(
             assert answer.status == expected
         assert name.encode() in answer.body
         assert await peer.end() == b""
-        assert server.statistics()["protocol_errors"] == 1
+        assert server.statistics()[COUNTERS[name]] == 1
+        assert server.statistics()["protocol_errors"] == 0
         assert server.statistics()["requests"] == 1
 
     assert with_peer(path, scenario, **settings) == []
@@ -111,13 +114,47 @@ def test_a_body_that_announces_too_much_is_refused_at_once() -> None:
 
 
 def test_max_requests() -> None:
-    async def scenario(peer: Peer, _server: http.Server) -> None:
+    async def scenario(peer: Peer, server: http.Server) -> None:
         peer.send(GET * 10)
         answers = [await peer.answer() for _ in range(3)]
         assert ["connection" in answer.headers for answer in answers] == [False, False, True]
         assert await peer.end() == b""
+        assert server.statistics()["connections_used_up"] == 1
 
     assert with_peer(path, scenario, max_requests=3) == []
+
+
+def test_max_pipelined() -> None:
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(GET * 10)
+        assert [(await peer.answer()).status for _ in range(10)] == [200] * 10
+        assert server.statistics()["pipelines_paused"] == 3
+
+    assert with_peer(path, scenario, max_pipelined=3) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "fits", "too_large", "status"),
+    [
+        ({"max_chunk_extension": 4}, b"1;abc\r\nx\r\n0\r\n\r\n", b"1;abcd\r\nx\r\n0\r\n\r\n", 400),
+        ({"max_trailer_size": 8}, b"0\r\na: 1\r\n\r\n", b"0\r\na: 12\r\n\r\n", 431),
+    ],
+    ids=["max_chunk_extension", "max_trailer_size"],
+)
+def test_what_stands_around_chunks(
+    settings: dict[str, float], fits: bytes, too_large: bytes, status: int
+) -> None:
+    (name,) = settings
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        assert (await peer.ask(head + fits)).status == 200
+        assert (await peer.ask(head + too_large)).status == status
+        assert await peer.end() == b""
+        assert server.statistics()[COUNTERS[name]] == 1
+        assert server.statistics()["protocol_errors"] == 0
+
+    assert with_peer(echo, scenario, **settings) == []
 
 
 def test_max_connections() -> None:

@@ -84,12 +84,39 @@ def test_trailers_come_behind_the_body() -> None:
         return response
 
     async def scenario(peer: Peer, _server: http.Server) -> None:
-        peer.send(GET)
+        takes = b"Host: h\r\nTE: trailers\r\n\r\n"
+        peer.send(b"GET / HTTP/1.1\r\n" + takes)
         assert (await peer.in_chunks())[2] == b"x-count: fixed\r\n"
-        peer.send(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+        peer.send(b"GET /late HTTP/1.1\r\n" + takes)
         assert (await peer.in_chunks())[2] == b"x-count: 3\r\n"
+        # Who does not say that it takes them gets none.
+        peer.send(GET)
+        assert (await peer.in_chunks())[1:] == (b"xxx", b"")
 
     assert with_peer(handler, scenario) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("set-cookie", "field set-cookie has no meaning in a trailer section; set it as a header"),
+        ("content-length", "field content-length is set by the server; leave it out"),
+        ("x\r\ny", "field name is not a token"),
+    ],
+)
+def test_trailers_that_may_not_be_sent(name: str, message: str) -> None:
+    def handler(_request: http.Request) -> http.Response:
+        response = http.Response(iter(["x"]))
+        response.trailers = {name: "1"}
+        return response
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        assert (await peer.head()).status == 200
+        assert name.encode() not in await peer.end()
+
+    (report,) = with_peer(handler, scenario)
+    assert message in str(report["exception"])
 
 
 def test_a_head_request_gets_no_pieces() -> None:

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.http.talking import GET, Peer, connected, with_peer, with_server
+from tests.unit.http.talking import GET, LAST, Peer, connected, eventually, with_peer, with_server
 
+import sennit
 from sennit import errors, http, net
 
 UPGRADE = b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n"
@@ -51,11 +52,75 @@ def test_a_connection_goes_on_in_another_protocol(successor: Any, behind: bytes)
         wanted = (behind + b"hello").upper()
         assert await peer.reader.readexactly(len(wanted)) == wanted
         assert server.statistics()["upgraded"] == 1
-        assert server.statistics()["open"] == 0
+        assert server.statistics()["open"] == 1
         peer.writer.write_eof()
+        assert await peer.end() == b""
+        await eventually(lambda: server.statistics()["open"] == 0)
+
+    assert with_peer(upgrading(successor), scenario) == []
+
+
+@pytest.mark.parametrize("successor", [Shout, shout], ids=["protocol", "stream"])
+def test_upgraded_connections_count_against_the_limit(successor: Any) -> None:
+    async def scenario(server: http.Server) -> None:
+        async with connected(server) as one, connected(server) as two, connected(server) as third:
+            for peer in (one, two):
+                peer.send(UPGRADE)
+                assert (await peer.head()).status == 101
+            assert (await third.answer()).status == 503
+            assert server.statistics()["open"] == 2
+            one.writer.close()
+            await eventually(lambda: server.statistics()["open"] == 1)
+            async with connected(server) as fourth:
+                assert (await fourth.ask(LAST)).status == 200
+
+    assert with_server(upgrading(successor), scenario, max_connections=2) == []
+
+
+def test_close_waits_for_an_upgraded_connection() -> None:
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(UPGRADE)
+        assert (await peer.head()).status == 101
+        closing = asyncio.ensure_future(server.close(60))
+        peer.send(b"still")
+        assert await peer.reader.readexactly(5) == b"STILL"
+        assert not closing.done()
+        peer.writer.close()
+        await closing
+
+    assert with_peer(upgrading(Shout), scenario) == []
+
+
+@pytest.mark.parametrize("successor", [Shout, shout], ids=["protocol", "stream"])
+@pytest.mark.parametrize("grace", [0, 0.01])
+def test_an_upgraded_connection_is_aborted_after_the_grace_time(
+    successor: Any, grace: float
+) -> None:
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(UPGRADE)
+        assert (await peer.head()).status == 101
+        await server.close(grace)
+        assert server.statistics()["open"] == 0
         assert await peer.end() == b""
 
     assert with_peer(upgrading(successor), scenario) == []
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_loop_closed_under_an_upgraded_connection(closes: bool) -> None:
+    async def main() -> http.Server:
+        server = await http.listen(upgrading(Shout), "http://127.0.0.1:0")
+        async with connected(server) as peer:
+            peer.send(UPGRADE)
+            assert (await peer.head()).status == 101
+            if closes:
+                asyncio.ensure_future(server.close(60)).add_done_callback(lambda _: None)
+                await asyncio.sleep(0)
+            return server
+
+    server = sennit.run(main())
+    assert server.statistics()["open"] == 0
+    assert "STOPPED" in repr(server)
 
 
 def test_a_synchronous_handler_may_upgrade() -> None:
@@ -157,6 +222,52 @@ def test_an_answer_that_refuses_a_tunnel_is_not_compressed() -> None:
         assert (answer.status, answer.body) == (403, b"no way " * 1000)
 
     assert with_peer(http.compress(handler), scenario) == []
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_yes_to_connect_that_is_no_tunnel_is_refused(in_pieces: bool) -> None:
+    async def handler(request: http.Request) -> http.Response:
+        return http.Response(iter(["a", "b"]) if in_pieces else "yes")
+
+    handler.handles_connect = True  # type: ignore[attr-defined]
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n" + GET)
+        answer = await peer.answer()
+        assert (answer.status, answer.headers["connection"]) == (500, "close")
+        assert await peer.end() == b""
+        assert server.statistics()["requests"] == 1
+
+    (report,) = with_peer(handler, scenario)
+    assert "http.tunnel()" in str(report["exception"])
+
+
+def test_a_no_to_connect_ends_the_connection() -> None:
+    def handler(request: http.Request) -> http.Response:
+        return http.Response("no", 403)
+
+    handler.handles_connect = True  # type: ignore[attr-defined]
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n" + GET)
+        assert (await peer.answer()).status == 403
+        assert await peer.end() == b""
+        assert server.statistics()["requests"] == 1
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_an_upgrade_whose_handler_fails_ends_the_connection() -> None:
+    def handler(request: http.Request) -> http.Response:
+        raise ValueError("broken")
+
+    async def scenario(peer: Peer, server: http.Server) -> None:
+        peer.send(UPGRADE + GET)
+        assert (await peer.answer()).status == 500
+        assert await peer.end() == b""
+        assert server.statistics()["requests"] == 1
+
+    assert len(with_peer(handler, scenario)) == 1
 
 
 def test_connect_is_refused_where_it_is_not() -> None:

@@ -1,4 +1,5 @@
 //! A server with a Rust application, peers on the other end of real sockets, and time moved by hand.
+#![allow(dead_code)] // each test program uses its part
 #![allow(clippy::disallowed_types)] // std's sockets are what the peers are made of
 
 use std::cell::{Cell, RefCell};
@@ -10,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, AnswerHead, Application, Begun, BodyState, Connection, PieceRefused,
-    Portion, Room, Serial, Server, Settings, Statistics,
+    Answer, AnswerBody, AnswerHead, Answered, Application, Begun, BodyState, Connection, Departed,
+    PieceRefused, Portion, Room, Serial, Server, Settings, Statistics,
 };
 use sennit_engine::poller::Event;
 use sennit_engine::stream::{Chunk, Piece, Stream};
@@ -99,7 +100,7 @@ type Key = (*const TestConnection, Serial);
 pub const PIECE: &[u8] = &[b'p'; 10_000];
 
 /// What a target means: `/now` and the like are answered with the target, `/others` answers what is open first,
-/// `/size/N` with N bytes, `/body` with its body once that is there, `/stream` with its body taken piece by piece,
+/// `/size/N` with N bytes, `/status/N` with that status, `/body` with its body once that is there, `/part` when some of its body is there, `/stream` with its body taken piece by piece,
 /// `/pieces/N` with N pieces of 10,000 bytes as there is room, `/leave` leaves HTTP, `/never` when the test says so.
 #[derive(Default)]
 pub struct App {
@@ -108,6 +109,10 @@ pub struct App {
     taken: RefCell<Vec<(Key, Vec<u8>)>>,
     left: RefCell<Vec<(Key, usize)>>,
     pub has_left: RefCell<Vec<Vec<u8>>>,
+    /// Connections that have left live on until the test says so.
+    pub keeps_departed: Cell<bool>,
+    pub departed: RefCell<Vec<Departed<Idle, App>>>,
+    pub is_aborted: Rc<Cell<bool>>,
     pub abandoned: Cell<usize>,
     pub failed: Cell<usize>,
     pub drained: Cell<usize>,
@@ -122,10 +127,26 @@ impl App {
         serial: Serial,
         body: &[u8],
     ) -> bool {
+        self.reply_with(reactor, connection, serial, 200, body) == Answered::Yes
+    }
+
+    fn reply_with(
+        &self,
+        reactor: &Reactor<Idle>,
+        connection: &Rc<TestConnection>,
+        serial: Serial,
+        status: u16,
+        body: &[u8],
+    ) -> Answered {
         let body = AnswerBody::Shared(body.to_vec());
-        let answer =
-            Answer { head: AnswerHead { status: 200, content_type: None, fields: b"" }, body };
-        connection.answer(reactor, serial, answer)
+        let head = AnswerHead { status, content_type: None, fields: b"" };
+        connection.answer(reactor, serial, Answer { head, body })
+    }
+
+    /// Answers when some of the body is here, whatever it is.
+    fn reply_to_part(&self, reactor: &Reactor<Idle>, (connection, serial, _): &Open) {
+        drop(connection.take_body(*serial));
+        self.reply(reactor, connection, *serial, b"/part");
     }
 
     /// Takes what there is of a body, and asks for more until it is whole.
@@ -236,6 +257,27 @@ impl Application<Idle> for App {
                 BodyState::Waiting | BodyState::Asked => return Some(open),
                 BodyState::Complete | BodyState::Failed(_) => self.reply_with_body(reactor, &open),
             }
+        } else if head.target == "/part" {
+            if !connection.take_body(serial).is_empty() {
+                self.reply_to_part(reactor, &open);
+                return None;
+            }
+            match connection.ask_for_body(reactor, serial, Portion::Piece) {
+                BodyState::Waiting | BodyState::Asked => return Some(open),
+                BodyState::Complete | BodyState::Failed(_) => self.reply_to_part(reactor, &open),
+            }
+        } else if let Some(status) = head.target.strip_prefix("/status/") {
+            let status = status.parse().unwrap();
+            assert_eq!(self.reply_with(reactor, connection, serial, status, b"x"), Answered::Yes);
+        } else if head.method == "CONNECT" {
+            // The port is the status.
+            let status = head.target.rsplit(':').next().unwrap().parse().unwrap();
+            let pieces = AnswerHead { status, content_type: None, fields: b"" };
+            if self.reply_with(reactor, connection, serial, status, b"x") == Answered::NoTunnel {
+                let begun = connection.begin_answer(reactor, serial, pieces, None);
+                assert_eq!(begun, Begun::NoTunnel);
+                let _ = self.reply_with(reactor, connection, serial, 500, b"no tunnel");
+            }
         } else if head.target == "/stream" {
             self.take_pieces(reactor, &open);
             return connection.awaits_answer(serial).then_some(open);
@@ -271,12 +313,16 @@ impl Application<Idle> for App {
     fn body_settled(&self, reactor: &Reactor<Idle>, open: &Open) {
         match open.2.as_str() {
             "/stream" => self.take_pieces(reactor, open),
+            "/part" => self.reply_to_part(reactor, open),
             _ => self.reply_with_body(reactor, open),
         }
     }
 
     fn body_piece(&self, reactor: &Reactor<Idle>, open: &Open, data: &[u8]) -> bool {
-        let (connection, serial, _) = open;
+        let (connection, serial, target) = open;
+        if target == "/part" {
+            return false;
+        }
         self.note_piece((Rc::as_ptr(connection), *serial), data);
         // Asked again in the very call: the next piece is collected.
         let _ = connection.ask_for_body(reactor, *serial, Portion::Piece);
@@ -287,7 +333,19 @@ impl Application<Idle> for App {
         self.send_pieces(reactor, open);
     }
 
-    fn left(&self, _: &Reactor<Idle>, _: Open, mut stream: Stream<Vec<u8>>, input: Vec<u8>) {
+    fn left(
+        &self,
+        _: &Reactor<Idle>,
+        _: Open,
+        mut stream: Stream<Vec<u8>>,
+        input: Vec<u8>,
+        departed: Departed<Idle, Self>,
+    ) {
+        if self.keeps_departed.get() {
+            let is_aborted = self.is_aborted.clone();
+            departed.on_abort(move |_| is_aborted.set(true));
+            self.departed.borrow_mut().push(departed);
+        }
         stream.push(Chunk::Owned(b"left".to_vec()));
         let _ = stream.flush();
         self.has_left.borrow_mut().push(input);
@@ -350,10 +408,14 @@ impl World {
 
     /// Turns, as many as one event can need.
     pub fn turns(&self) {
-        for _ in 0..6 {
-            self.reactor.stop();
-            self.reactor.run().unwrap();
+        for _ in 0..8 {
+            self.turn();
         }
+    }
+
+    pub fn turn(&self) {
+        self.reactor.stop();
+        self.reactor.run().unwrap();
     }
 
     pub fn pass(&self, time: Nanos) {
@@ -385,6 +447,11 @@ impl Peer {
         let sent = self.socket.write(bytes).unwrap_or(0);
         world.turns();
         sent
+    }
+
+    /// Sends without a turn.
+    pub fn send_quietly(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
     }
 
     /// Takes at most so many bytes of what is there.

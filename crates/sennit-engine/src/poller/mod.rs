@@ -33,6 +33,8 @@ impl Readiness {
     pub const PEER_CLOSED: Readiness = Readiness(4);
     /// Both sides are shut, or the socket has failed.
     pub const BROKEN: Readiness = Readiness(8);
+    /// Nothing is reported: a source asks itself to read until nothing is left, as after `PEER_CLOSED`.
+    pub const TO_THE_END: Readiness = Readiness(16);
 
     /// Whether any bit of `other` is set here.
     pub fn has(self, other: Readiness) -> bool {

@@ -109,14 +109,14 @@ keywords!(get_extra_info, DatagramObject, |this, args, keywords| {
 
 no_arguments!(statistics, DatagramObject, |this| {
     let counters = this.engine().map(|engine| engine.statistics()).unwrap_or_default();
-    dict_of(&[
-        (c"received", counters.received),
-        (c"bytes_received", counters.bytes_received),
-        (c"sent", counters.sent),
-        (c"bytes_sent", counters.bytes_sent),
-        (c"dropped_sending", counters.dropped_sending),
-        (c"cut", counters.cut),
-        (c"errors", counters.errors),
+    dict_of([
+        ("received", counters.received),
+        ("bytes_received", counters.bytes_received),
+        ("sent", counters.sent),
+        ("bytes_sent", counters.bytes_sent),
+        ("dropped_sending", counters.dropped_sending),
+        ("cut", counters.cut),
+        ("errors", counters.errors),
     ])
 });
 

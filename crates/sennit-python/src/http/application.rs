@@ -7,9 +7,11 @@ use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{
-    Answer, AnswerBody, AnswerHead, Application, BodyFailure, BodyState, Connection, Serial,
+    Answer, AnswerBody, AnswerHead, Answered, Application, BodyFailure, BodyState, Connection,
+    Departed, Serial,
 };
 use sennit_engine::Reactor;
+use sennit_engine::reactor::State as ReactorState;
 use sennit_engine::stream::Stream;
 use sennit_wire::http1::{RequestHead, reason_phrase};
 
@@ -175,11 +177,13 @@ impl Application<PythonHost> for PythonApplication {
         pending: Pending,
         stream: Stream<BodyBytes>,
         input: Vec<u8>,
+        departed: Departed<PythonHost, Self>,
     ) {
+        let guest = Guest(Some(departed));
         let Some(held) = self.held() else { return };
         let adopted = stream.hand_over().map_err(Raised::from).and_then(|stream| {
             let protocol = pending.task.call(&[])?;
-            transport::adopt(held.event_loop.as_ptr(), stream, protocol, &input)
+            transport::adopt(held.event_loop.as_ptr(), stream, protocol, &input, guest)
         });
         if let Err(raised) = adopted {
             report_raised(reactor, "the protocol behind an HTTP upgrade failed to start", raised);
@@ -233,6 +237,31 @@ impl Application<PythonHost> for PythonApplication {
     }
 }
 
+/// A connection that speaks another protocol by now and counts at its server until this is dropped.
+pub struct Guest(Option<Departed<PythonHost, PythonApplication>>);
+
+impl Guest {
+    /// What the server calls when it drops every connection at once.
+    pub fn on_abort(&self, abort: impl Fn(&Reactor<PythonHost>) + 'static) {
+        if let Some(departed) = &self.0 {
+            departed.on_abort(abort);
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let Some(departed) = self.0.take() else { return };
+        let held = departed.server().application().held();
+        match held.as_ref().and_then(|held| held.state().ok()) {
+            Some(state) if state.reactor().state() != ReactorState::Closed => {
+                departed.end(state.reactor());
+            }
+            _ => drop(departed),
+        }
+    }
+}
+
 /// A request that points into its connection's buffer: whoever still has it then gets a copy of the head.
 struct Lent(Object);
 
@@ -282,6 +311,10 @@ pub fn respond(connection: &Rc<PythonConnection>, serial: Serial, request: &Obje
     }
     let answered =
         response::with_answer(&value, |answer| connection.answer(reactor, serial, answer));
+    let answered = match answered {
+        Ok(Answered::NoTunnel) => Err(no_tunnel()),
+        answered => answered.map(drop),
+    };
     if answered.is_err() {
         let exception = take_exception();
         respond_to_error(connection, serial, request, &exception);
@@ -403,7 +436,7 @@ fn answer_status(connection: &Rc<PythonConnection>, serial: Serial, status: u16)
         head: AnswerHead { status, content_type: Some(b"text/plain; charset=utf-8"), fields: b"" },
         body: AnswerBody::Borrowed(text.as_bytes()),
     };
-    connection.answer(state.reactor(), serial, answer);
+    let _ = connection.answer(state.reactor(), serial, answer);
 }
 
 /// A class of `sennit.errors`.
@@ -418,6 +451,14 @@ pub fn raise_ours(name: &CStr, message: &str) -> Raised {
         Ok(class) => raise(class.as_ptr(), message),
         Err(raised) => raised,
     }
+}
+
+/// Raises the error of a handler that says yes to CONNECT and makes no tunnel.
+#[cold]
+pub fn no_tunnel() -> Raised {
+    let message = "an answer to CONNECT with a status of 2xx is a tunnel and has no content: answer with \
+        http.tunnel(), or with another status";
+    raise_ours(c"LocalProtocolError", message)
 }
 
 /// Raises the error of a body that will never be complete.

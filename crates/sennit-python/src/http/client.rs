@@ -499,17 +499,17 @@ no_arguments!(close, HttpClient, |this| {
 
 no_arguments!(statistics, HttpClient, |this| {
     let counted = this.client()?.statistics();
-    dict_of(&[
-        (c"requests", counted.requests),
-        (c"responses", counted.responses),
-        (c"failures", counted.failures),
-        (c"cancelled", counted.cancelled),
-        (c"connected", counted.connected),
-        (c"reused", counted.reused),
-        (c"retried", counted.retried),
-        (c"open", counted.open),
-        (c"connecting", counted.connecting),
-        (c"waiting", counted.waiting),
+    dict_of([
+        ("requests", counted.requests),
+        ("responses", counted.responses),
+        ("failures", counted.failures),
+        ("cancelled", counted.cancelled),
+        ("connected", counted.connected),
+        ("reused", counted.reused),
+        ("retried", counted.retried),
+        ("open", counted.open),
+        ("connecting", counted.connecting),
+        ("waiting", counted.waiting),
     ])
 });
 

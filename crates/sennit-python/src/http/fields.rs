@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 
 use pyo3_ffi as ffi;
-use sennit_wire::http1::{LocalProtocolError, check_field_value, push_any_field, push_field};
+use sennit_wire::http1::{
+    LocalProtocolError, check_field_value, push_any_field, push_field, push_trailer,
+};
 
 use super::application::raise_ours;
 use super::headers;
@@ -81,7 +83,23 @@ pub fn render_fields(headers: &Object) -> Outcome<Object> {
     Object::bytes(&lines)
 }
 
-/// The lines of the interim or trailer fields of a server, each checked.
+/// `render_trailers(headers) -> bytes`: the lines of the trailer fields of a server, each checked.
+pub fn render_trailers(headers: &Object) -> Outcome<Object> {
+    let mut lines = Vec::new();
+    each_pair(headers, |name, value| {
+        push_trailer(&mut lines, name, value).map_err(|error| match error {
+            LocalProtocolError::NoTrailer => {
+                let name = String::from_utf8_lossy(name);
+                let message = format!("field {name} has no meaning in a trailer section");
+                raise_ours(c"LocalProtocolError", &format!("{message}; set it as a header"))
+            }
+            error => Refused::from(error).raise("server"),
+        })
+    })?;
+    Object::bytes(&lines)
+}
+
+/// The lines of the interim fields of a server, each checked.
 pub fn field_lines(headers: &Object) -> Outcome<Vec<u8>> {
     let mut lines = Vec::new();
     each_pair(headers, |name, value| {

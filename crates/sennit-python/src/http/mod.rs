@@ -41,9 +41,10 @@ mod settings;
 mod step;
 mod writing;
 
-pub use application::errors;
-pub use fields::render_fields;
+pub use application::{Guest, errors};
+pub use fields::{render_fields, render_trailers};
 pub use helpers::set_message_helpers;
+pub use server::fixed_limits;
 pub use settings::dict_of;
 
 use pyo3_ffi as ffi;

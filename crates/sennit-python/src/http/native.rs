@@ -108,7 +108,7 @@ impl RustHost {
             }
             let due = self.delayed.borrow_mut().pop_front();
             if let Some((_, connection, serial)) = due {
-                connection.answer(reactor, serial, hello());
+                let _ = connection.answer(reactor, serial, hello());
             }
         }
     }
@@ -142,7 +142,7 @@ impl Application<RustHost> for Delayed {
         _head: &RequestHead<'_, '_>,
     ) -> Option<()> {
         if self.wait == 0 {
-            connection.answer(reactor, serial, hello());
+            let _ = connection.answer(reactor, serial, hello());
             return None;
         }
         let when = reactor.turn_time() + self.wait;

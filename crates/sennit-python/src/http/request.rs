@@ -471,6 +471,11 @@ getter!(get_scheme, Request, |this| {
     ascii(if has_tls { b"https" } else { b"http" })
 });
 
+getter!(get_is_disconnected, Request, |this| {
+    let gone = this.read(|fields| fields.connection.is_disconnected()).unwrap_or(true);
+    Ok(Object::boolean(gone))
+});
+
 no_arguments!(tls_details, Request, |this| {
     match this.read(|fields| fields.connection.tls_details()).flatten() {
         Some(details) => crate::tls::details_object(&details),
@@ -576,6 +581,11 @@ pub fn make_type() -> Outcome<Object> {
             (c"scheme", get_scheme, c"https over TLS, http without."),
             (c"client", get_client, c"The peer's address, None where it has no IP."),
             (c"headers", get_headers, c"The header fields."),
+            (
+                c"is_disconnected",
+                get_is_disconnected,
+                c"Whether the client has ended its sending side, or is gone.",
+            ),
             (
                 c"path_params",
                 get_path_params,

@@ -5,11 +5,16 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
-use sennit_driver::http1::server::{Application, Server, Settings, StartTls, State};
+use sennit_driver::http1::server::{
+    Application, HEAD_READ, HIGH_WATER, LINGER, RATE_GRACE, SKIP_AT_MOST, Server, Settings,
+    StartTls, State,
+};
+use sennit_engine::clock::SECOND;
 use sennit_engine::listener::Descriptor;
+use sennit_wire::http1::MAX_BLANK_LINES;
 
 use super::application::PythonApplication;
-use super::settings::{dict_of, nanos, take_settings};
+use super::settings::{dict_of, nanos, take_settings, text};
 use crate::event_loop::LoopObject;
 use crate::host::PythonHost;
 use crate::kit::{
@@ -52,7 +57,13 @@ fn settings(given: &Object) -> Outcome<Settings> {
         "max_connections" => settings.max_connections, |value| value as u64;
         "allow_connect" => settings.allow_connect, |value| value != 0.0;
         "max_connections_per_address" => settings.max_connections_per_address, |value| value as u32;
+        "max_pipelined" => settings.max_pipelined, |value| value as u32;
+        "max_chunk_extension" => settings.limits.max_chunk_extension, |value| value as usize;
+        "max_trailer_size" => settings.limits.max_trailer_size, |value| value as usize;
+        "cancel_on_disconnect" => settings.cancel_on_disconnect, |value| value != 0.0;
     }
+    let networks = text(given, "trusted_proxies")?.unwrap_or_default();
+    settings.trusted_proxies = networks.split(' ').filter_map(|text| text.parse().ok()).collect();
     Ok(settings)
 }
 
@@ -138,26 +149,13 @@ no_arguments!(state, HttpServer, |this| {
 
 no_arguments!(statistics, HttpServer, |this| {
     let server = this.server()?;
-    let counted = server.statistics();
-    let values = [
-        (c"accepted", counted.accepted),
-        (c"refused", counted.refused),
-        (c"refused_per_address", counted.refused_per_address),
-        (c"open", counted.open),
-        (c"requests", counted.requests),
-        (c"answered", counted.answered),
-        (c"protocol_errors", counted.protocol_errors),
-        (c"header_timeouts", counted.header_timeouts),
-        (c"keep_alive_timeouts", counted.keep_alive_timeouts),
-        (c"body_timeouts", counted.body_timeouts),
-        (c"bodies_too_large", counted.bodies_too_large + server.application().too_large()),
-        (c"write_timeouts", counted.write_timeouts),
-        (c"abandoned", counted.abandoned),
-        (c"handshake_failures", counted.handshake_failures),
-        (c"handshake_timeouts", counted.handshake_timeouts),
-        (c"upgraded", counted.upgraded),
-    ];
-    dict_of(&values)
+    let refused_above = server.application().too_large();
+    let mut values = Vec::new();
+    server.statistics().each(|name, value| {
+        let more = if name == "bodies_too_large" { refused_above } else { 0 };
+        values.push((name, value + more));
+    });
+    dict_of(values)
 });
 
 unsafe extern "C" fn traverse(
@@ -199,6 +197,18 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
             clear(object);
         });
     }
+}
+
+/// `fixed_limits() -> dict`: the limits of a server that cannot be set, by name.
+pub fn fixed_limits() -> Outcome<Object> {
+    dict_of([
+        ("blank_lines", u64::from(MAX_BLANK_LINES)),
+        ("rate_grace", RATE_GRACE / SECOND),
+        ("unread_body", SKIP_AT_MOST),
+        ("linger", LINGER / SECOND),
+        ("unparsed_input", HEAD_READ as u64),
+        ("unsent_answers", HIGH_WATER as u64),
+    ])
 }
 
 /// `core.HttpServer`.

@@ -7,7 +7,7 @@ use pyo3_ffi as ffi;
 use sennit_driver::http1::server::{Begun, PieceRefused, Room, Serial};
 use sennit_engine::stream::{Chunk, Piece};
 
-use super::application::{Held, PythonConnection, raise_ours};
+use super::application::{Held, PythonConnection, no_tunnel, raise_ours};
 use super::fields::field_lines;
 use super::file_body;
 use super::helpers::Helper;
@@ -69,6 +69,7 @@ positional!(begin_answer, Request, |this, args| {
         connection.begin_answer(reactor, serial, head, length)
     });
     match begun {
+        Some(Begun::NoTunnel) => Err(no_tunnel()),
         Some(begun) => Ok(Object::boolean(begun == Begun::Body)),
         // SAFETY: reading a static of the interpreter; GIL.
         None => Err(raise(unsafe { ffi::PyExc_TypeError }, "the first argument is no response")),

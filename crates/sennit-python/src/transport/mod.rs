@@ -28,6 +28,7 @@ use self::protocol::{Kind, PythonProtocol};
 use crate::event_loop::{LoopObject, LoopState};
 use crate::globals::globals;
 use crate::host::PythonHost;
+use crate::http::Guest;
 use crate::kit::{Head, Object, Outcome, TypeSpec, doc};
 
 type Engine = Transport<PythonHost, PythonProtocol>;
@@ -57,6 +58,8 @@ struct Rare {
     waiter: Option<Object>,
     /// Who is called when the connection is over, besides the protocol.
     watcher: Option<Object>,
+    /// What its server has counted before the connection became ours.
+    guest: Option<Guest>,
 }
 
 impl Fields {
@@ -208,21 +211,33 @@ pub struct Beginning {
     pub waiter: Option<Object>,
 }
 
-/// Makes a transport over a connection that has spoken another protocol until now; `input` is what came for this one.
+/// Makes a transport over a connection that has spoken another protocol until now; `input` is what came for this one,
+/// `guest` is dropped at its end.
 pub fn adopt(
     event_loop: *mut ffi::PyObject,
     stream: Stream<SharedBytes>,
     protocol: Object,
     input: &[u8],
+    guest: Guest,
 ) -> Outcome<Object> {
     let beginning = Beginning { accepted: None, handshake: None, waiter: None };
     let object = open_stream(event_loop, stream, protocol.clone(), beginning)?;
+    // SAFETY: the object has just been made with this layout; the end of a connection is told in another turn.
+    let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
+    if let Some(engine) = this.engine() {
+        let engine = Rc::downgrade(&engine);
+        guest.on_abort(move |reactor| {
+            if let Some(engine) = engine.upgrade() {
+                engine.abort(reactor);
+            }
+        });
+        // SAFETY: as in `fields`; there is none before.
+        unsafe { (*this.fields()).rare().guest = Some(guest) };
+    }
     if !input.is_empty() {
         let input = Object::bytes(input)?;
         protocol.attribute(c"data_received")?.call(&[input.as_ptr()])?;
     }
-    // SAFETY: the object has just been made with this layout.
-    let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
     if let Some((engine, reactor)) = this.parts() {
         engine.look_again(reactor);
     }

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct RemoteProtocolError {
     /// The rule that was broken, as `RFC 9112 section 2.2`.
     pub rule: &'static str,
-    /// The HTTP status that says so: for a request what the server answers (400, 414, 417, 431, 501, 505), for a
+    /// The HTTP status that says so: for a request what the server answers (400, 414, 417, 421, 431, 501, 505), for a
     /// response what a gateway would tell its own client (502).
     pub hint: u16,
     /// What exactly happened.
@@ -67,6 +67,7 @@ pub enum Fault {
     AsteriskTarget,
     ConnectTarget,
     ConnectBody,
+    ForeignScheme,
     BadVersion,
     UnsupportedVersion { major: u8, minor: u8 },
     BadStatusLine,
@@ -119,6 +120,7 @@ impl Fault {
             F::AsteriskTarget => ("RFC 9112 section 3.2.4", 400),
             F::ConnectTarget => ("RFC 9112 section 3.2.3", 400),
             F::ConnectBody => ("RFC 9110 section 9.3.6", 400),
+            F::ForeignScheme => ("RFC 9110 section 7.4", 421),
             F::BadVersion => ("RFC 9112 section 2.3", 400),
             F::UnsupportedVersion { .. } => ("RFC 9110 section 15.6.6", 505),
             F::BadStatusLine => ("RFC 9112 section 4", 502),
@@ -221,6 +223,7 @@ impl Fault {
             F::ConnectTarget => {
                 "CONNECT needs host:port as its target, and only CONNECT may have it"
             }
+            F::ForeignScheme => "scheme of the target is neither http nor https",
             F::ConnectBody => {
                 "CONNECT announces a body; what follows its head belongs to the tunnel"
             }
@@ -291,6 +294,8 @@ pub enum LocalProtocolError {
     BadFieldValue(u8),
     /// A field that the encoder writes itself, from its own argument.
     ReservedField(super::ReservedField),
+    /// A field that may not stand in a trailer section (RFC 9110 section 6.5.1).
+    NoTrailer,
     /// A method is not a token (RFC 9110 section 9.1).
     BadMethod,
     /// A request target is empty or has a byte that does not belong in one (RFC 9112 section 3.2).
@@ -307,6 +312,7 @@ impl LocalProtocolError {
             Self::BadFieldName => "RFC 9110 section 5.1",
             Self::BadFieldValue(_) => "RFC 9110 section 5.5",
             Self::ReservedField(_) => "RFC 9112 section 6",
+            Self::NoTrailer => "RFC 9110 section 6.5.1",
             Self::BadMethod => "RFC 9110 section 9.1",
             Self::BadTarget => "RFC 9112 section 3.2",
             Self::BadHost => "RFC 9110 section 7.2",
@@ -330,6 +336,9 @@ impl fmt::Display for LocalProtocolError {
                     field.name()
                 )
             }
+            Self::NoTrailer => f.write_str(
+                "field has no meaning in a trailer section; set it in the head of the message",
+            ),
             Self::BadMethod => f.write_str("method is not a token"),
             Self::BadTarget => f.write_str("request target is empty or not percent-encoded"),
             Self::BadHost => f.write_str("host is not host or host:port"),

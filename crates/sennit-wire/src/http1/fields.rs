@@ -52,6 +52,58 @@ pub fn reserved_field(name: &[u8]) -> Option<ReservedField> {
     }
 }
 
+/// Whether a field may not stand in a trailer section: what frames or routes a message, or has to be known before its
+/// content (RFC 9110 section 6.5.1).
+fn is_kept_from_trailers(name: &[u8]) -> bool {
+    const NAMES: [&str; 28] = [
+        "age",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "expires",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "te",
+        "trailer",
+        "upgrade",
+        "vary",
+        "warning",
+        "www-authenticate",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// As [`push_field`] for the trailer section of a message.
+///
+/// # Errors
+///
+/// As [`push_field`], and a field that has no meaning behind the content.
+pub fn push_trailer(
+    block: &mut Vec<u8>,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), LocalProtocolError> {
+    match is_kept_from_trailers(name) {
+        true => Err(LocalProtocolError::NoTrailer),
+        false => push_field(block, name, value),
+    }
+}
+
 /// Appends `name: value` as one field line; on an error nothing is appended.
 ///
 /// Whitespace around the value is dropped, as every reader would (RFC 9112 section 5.1).
@@ -122,6 +174,7 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
 pub(crate) struct Facts<'a> {
     pub host: Option<&'a [u8]>,
     pub expect_continue: bool,
+    pub takes_trailers: bool,
     length: Option<u64>,
     coding: Option<Coding>,
     close: bool,
@@ -142,6 +195,7 @@ impl<'a> Facts<'a> {
     pub fn take(&mut self, field: &Field<'a>) -> Result<(), Fault> {
         let name = field.name.as_bytes();
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => self.take_te(field.value),
             4 if name.eq_ignore_ascii_case(b"host") => {
                 once(&mut self.host, field.value, Fault::RepeatedHost)?;
             }
@@ -161,10 +215,10 @@ impl<'a> Facts<'a> {
         Ok(())
     }
 
-    /// The same for a response, where Host and Expect mean nothing.
+    /// The same for a response, where TE, Host and Expect mean nothing.
     pub fn take_of_response(&mut self, field: &Field<'a>) -> Result<(), Fault> {
         match field.name.len() {
-            4 | 6 => Ok(()),
+            2 | 4 | 6 => Ok(()),
             _ => self.take(field),
         }
     }
@@ -175,6 +229,12 @@ impl<'a> Facts<'a> {
         }
         self.expect_continue = true;
         Ok(())
+    }
+
+    #[cold]
+    fn take_te(&mut self, value: &[u8]) {
+        let mut members = value.split(|byte| *byte == b',').map(trim);
+        self.takes_trailers |= members.any(|member| member.eq_ignore_ascii_case(b"trailers"));
     }
 
     fn take_connection(&mut self, value: &[u8]) {

@@ -174,7 +174,7 @@ fn too_large(size: usize, limit: usize) -> Fault {
 /// What comes before a message (RFC 9112 section 2.2): blank lines that clients of old sent behind a body.
 ///
 /// Most that are forgiven in one place. One is what such clients sent; some send two.
-pub(crate) const MAX_BLANK_LINES: u8 = 4;
+pub const MAX_BLANK_LINES: u8 = 4;
 
 /// Counts the blank lines at the front of `input`: the bytes they take, and whether a CR waits for its LF.
 pub(crate) fn skip_blank_lines(input: &[u8], lines: &mut u8) -> Result<(usize, bool), Fault> {

@@ -41,12 +41,16 @@ pub use encode::{
     encode_continue, encode_request_head, encode_response_head, encode_simple_error,
 };
 pub use error::{Fault, LocalProtocolError, RemoteProtocolError};
-pub use fields::{ReservedField, check_field_value, push_any_field, push_field, reserved_field};
+pub use fields::{
+    ReservedField, check_field_value, push_any_field, push_field, push_trailer, reserved_field,
+};
+pub use head::MAX_BLANK_LINES;
 pub use limits::{Limits, MAX_FIELDS};
 pub use lines::{FieldLines, remove_field};
 pub use request::{RequestHead, RequestReader};
 pub use response::{RequestKind, ResponseHead, ResponseReader};
 pub use status::reason_phrase;
+pub use target::TargetForm;
 
 /// One field line: `name: &str` as sent (compare without regard to case), `value: &[u8]` without the
 /// whitespace around it. The value may hold bytes above 0x7F, never a control character other than a tab.

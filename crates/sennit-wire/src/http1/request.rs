@@ -9,7 +9,8 @@ use super::body::{BodyReader, Piece};
 use super::error::{Fault, RemoteProtocolError};
 use super::fields::Facts;
 use super::head::{HeadScan, Side, lines_end_well, skip_blank_lines};
-use super::{Event, Field, FieldSlots, Framing, Limits, Step, Version, target};
+use super::target::{self, TargetForm};
+use super::{Event, Field, FieldSlots, Framing, Limits, Step, Version};
 
 /// A complete, checked request head. Everything in it is borrowed: from the input and from the slots.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub struct RequestHead<'a, 'f> {
     pub method: &'a str,
     /// As sent, ASCII: path with query, absolute URI, `host:port` for CONNECT, or `*` for OPTIONS.
     pub target: &'a str,
+    /// Which of these forms it has.
+    pub form: TargetForm,
     /// What the client speaks.
     pub version: Version,
     /// Field lines in the order of arrival.
@@ -33,6 +36,8 @@ pub struct RequestHead<'a, 'f> {
     /// CONNECT. A server that agrees stops asking this reader once the body is over; the rest of the input belongs
     /// to the other protocol. One that declines goes on as usual.
     pub upgrade: bool,
+    /// Whether the client takes trailer fields: `te: trailers` (RFC 9110 section 10.1.4).
+    pub takes_trailers: bool,
     /// Value of the one Host field, checked: `host` or `host:port`. `None` from HTTP/1.0 only, empty with `*` only. Agrees
     /// with the authority of an absolute target.
     pub host: Option<&'a [u8]>,
@@ -239,9 +244,9 @@ fn parse<'a, 'f>(
         facts.take(field)?;
     }
     let host = facts.host;
-    target::check_request(method, target, version, host)?;
+    let form = target::check_request(method, target, version, host)?;
     let framing = facts.framing(version)?.unwrap_or(Framing::None);
-    let connect = method == "CONNECT";
+    let connect = form == TargetForm::Authority;
     if connect && framing != Framing::None {
         // A server that ignored the announcement would take the body for the next request, or for the tunnel.
         return Err(Fault::ConnectBody);
@@ -249,6 +254,7 @@ fn parse<'a, 'f>(
     Ok(RequestHead {
         method,
         target,
+        form,
         version,
         fields,
         framing,
@@ -257,6 +263,7 @@ fn parse<'a, 'f>(
             && version == Version::Http11
             && framing != Framing::None,
         upgrade: connect || facts.upgrades(version),
+        takes_trailers: facts.takes_trailers && version == Version::Http11,
         host,
         bytes,
     })

@@ -3,6 +3,24 @@
 use super::Version;
 use super::error::Fault;
 
+/// Which form of target a request has (RFC 9112 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetForm {
+    /// A path with its query: what nearly every request has.
+    Origin,
+    /// `host:port`, of CONNECT.
+    Authority,
+    /// `*`, of OPTIONS.
+    Asterisk,
+    /// A whole URI of the scheme `http`, as to a proxy.
+    Http,
+    /// A whole URI of the scheme `https`: it MUST be refused unless the connection is secured for it (RFC 9110 section
+    /// 7.4), which the caller knows.
+    Https,
+    /// A whole URI of another scheme. Our own client may send it to a proxy; the server's reader refuses it.
+    Foreign,
+}
+
 /// Bytes that a target may hold.
 const PLAIN: u8 = 1;
 /// Bytes that belong in no URI but that browsers send unescaped (WHATWG URL), so they must pass.
@@ -66,7 +84,7 @@ pub(crate) fn check_request(
     target: &str,
     version: Version,
     host: Option<&[u8]>,
-) -> Result<(), Fault> {
+) -> Result<TargetForm, Fault> {
     // RFC 9112 section 3.2: a server MUST answer 400 to HTTP/1.1 without Host and to any with a bad one.
     if let Some(host) = host {
         check_host(host)?;
@@ -79,19 +97,27 @@ pub(crate) fn check_request(
             return Err(Fault::BadTarget { byte });
         }
         // RFC 9110 section 4.2.1: an http URI with an empty host MUST be rejected.
-        return if host == Some(b"") { Err(Fault::BadHost) } else { Ok(()) };
+        return if host == Some(b"") { Err(Fault::BadHost) } else { Ok(TargetForm::Origin) };
     }
-    check_other_form(method, bytes, host)
+    match check_other_form(method, bytes, host)? {
+        // RFC 9110 section 7.4: nobody here speaks for what another scheme names.
+        TargetForm::Foreign => Err(Fault::ForeignScheme),
+        form => Ok(form),
+    }
 }
 
 #[cold]
-fn check_other_form(method: &str, target: &[u8], host: Option<&[u8]>) -> Result<(), Fault> {
+fn check_other_form(method: &str, target: &[u8], host: Option<&[u8]>) -> Result<TargetForm, Fault> {
     if method == "CONNECT" {
         return check_authority_form(target, host);
     }
     if target == b"*" {
         // RFC 9112 section 3.2.4.
-        return if method == "OPTIONS" { Ok(()) } else { Err(Fault::AsteriskTarget) };
+        return if method == "OPTIONS" {
+            Ok(TargetForm::Asterisk)
+        } else {
+            Err(Fault::AsteriskTarget)
+        };
     }
     let uri = split_absolute(target)?;
     // RFC 9112 section 3.2: Host is identical to the authority. One of the two would have to be ignored otherwise,
@@ -100,11 +126,11 @@ fn check_other_form(method: &str, target: &[u8], host: Option<&[u8]>) -> Result<
         Some(host) if !same_authority(uri.authority, host, uri.default_port) => {
             Err(Fault::HostMismatch)
         }
-        _ => Ok(()),
+        _ => Ok(uri.form),
     }
 }
 
-fn check_authority_form(target: &[u8], host: Option<&[u8]>) -> Result<(), Fault> {
+fn check_authority_form(target: &[u8], host: Option<&[u8]>) -> Result<TargetForm, Fault> {
     let port = check_host(target).map_err(|_| Fault::ConnectTarget)?;
     // RFC 9110 section 9.3.6: a CONNECT target has both, and a server MUST reject an empty or bad port.
     if port.is_none_or(|port| port == 0) || target.first() == Some(&b':') {
@@ -114,11 +140,12 @@ fn check_authority_form(target: &[u8], host: Option<&[u8]>) -> Result<(), Fault>
         Some(host) if !host.is_empty() && !same_authority(target, host, port.unwrap_or(0)) => {
             Err(Fault::HostMismatch)
         }
-        _ => Ok(()),
+        _ => Ok(TargetForm::Authority),
     }
 }
 
 struct Absolute<'a> {
+    form: TargetForm,
     authority: &'a [u8],
     default_port: u16,
 }
@@ -145,8 +172,13 @@ fn split_absolute(target: &[u8]) -> Result<Absolute<'_>, Fault> {
     if let Some(byte) = bad_path_byte(path) {
         return Err(Fault::BadTarget { byte });
     }
-    let default_port = if scheme.eq_ignore_ascii_case(b"https") { 443 } else { 80 };
-    Ok(Absolute { authority, default_port })
+    // RFC 3986 section 3.1: a scheme is the same in any case of letters.
+    let (form, default_port) = match scheme {
+        _ if scheme.eq_ignore_ascii_case(b"http") => (TargetForm::Http, 80),
+        _ if scheme.eq_ignore_ascii_case(b"https") => (TargetForm::Https, 443),
+        _ => (TargetForm::Foreign, 80),
+    };
+    Ok(Absolute { form, authority, default_port })
 }
 
 /// Whether two checked authorities name the same host and port.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::str::FromStr;
 
 use sennit_engine::stream::Stream;
 
@@ -23,21 +24,78 @@ pub(super) fn refuse(socket: OwnedFd) {
     stream.throw_input_away();
 }
 
+/// The addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        truncated(address, self.bits) == Some(self.address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    /// Reads `ADDRESS` or `ADDRESS/BITS`; bits behind those are dropped.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().map_err(drop)?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(drop)?;
+        let bits = bits.unwrap_or(if address.is_ipv4() { 32 } else { 128 });
+        Ok(Network { address: truncated(address, bits).ok_or(())?, bits })
+    }
+}
+
+/// An address with zeros behind so many bits; none for more bits than it has.
+fn truncated(address: IpAddr, bits: u8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => {
+            let rest = 32_u32.checked_sub(bits.into())?;
+            let mask = u32::MAX.checked_shl(rest).unwrap_or(0);
+            Some(IpAddr::V4((address.to_bits() & mask).into()))
+        }
+        IpAddr::V6(address) => {
+            let rest = 128_u32.checked_sub(bits.into())?;
+            let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
+            Some(IpAddr::V6((address.to_bits() & mask).into()))
+        }
+    }
+}
+
+/// What one customer of an IPv6 provider has at least (RFC 6177): any of its addresses can be taken.
+const IPV6_BITS: u8 = 64;
+
 /// Connections that are open, by address.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(HashMap<IpAddr, u32>);
-
-/// The address that is counted: loopback is not, because everybody behind a proxy on this machine has it.
-fn counted(peer: Option<SocketAddr>) -> Option<IpAddr> {
-    let address = peer?.ip().to_canonical();
-    (!address.is_loopback()).then_some(address)
+pub(super) struct Addresses {
+    open: HashMap<IpAddr, u32>,
+    trusted: Vec<Network>,
 }
 
 impl Addresses {
+    pub fn new(trusted: Vec<Network>) -> Self {
+        Addresses { open: HashMap::new(), trusted }
+    }
+
+    /// What is counted. Loopback and trusted proxies are not: everybody behind such a proxy has its address.
+    fn counted(&self, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        let address = peer?.ip().to_canonical();
+        if address.is_loopback() || self.trusted.iter().any(|network| network.contains(address)) {
+            return None;
+        }
+        if address.is_ipv4() { Some(address) } else { truncated(address, IPV6_BITS) }
+    }
+
     /// Counts one more, if there may be one more.
     pub fn admit(&mut self, peer: Option<SocketAddr>, most: u32) -> bool {
-        let Some(address) = counted(peer) else { return true };
-        let open = self.0.entry(address).or_insert(0);
+        let Some(address) = self.counted(peer) else { return true };
+        let open = self.open.entry(address).or_insert(0);
         if *open >= most {
             return false;
         }
@@ -47,11 +105,11 @@ impl Addresses {
 
     /// One is gone.
     pub fn leave(&mut self, peer: Option<SocketAddr>) {
-        let Some(address) = counted(peer) else { return };
-        if let Some(open) = self.0.get_mut(&address) {
+        let Some(address) = self.counted(peer) else { return };
+        if let Some(open) = self.open.get_mut(&address) {
             *open -= 1;
             if *open == 0 {
-                self.0.remove(&address);
+                self.open.remove(&address);
             }
         }
     }
@@ -90,7 +148,39 @@ mod tests {
             assert!(addresses.admit(peer(one), 0));
         }
         assert!(addresses.admit(None, 0));
-        assert!(addresses.0.is_empty());
+        assert!(addresses.open.is_empty());
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_its_network() {
+        let mut addresses = Addresses::default();
+        assert!(addresses.admit(peer("[2001:db8:0:1::1]:1"), 1));
+        assert!(!addresses.admit(peer("[2001:db8:0:1:ffff::2]:1"), 1));
+        assert!(addresses.admit(peer("[2001:db8:0:2::1]:1"), 1));
+        addresses.leave(peer("[2001:db8:0:1::9]:1"));
+        assert!(addresses.admit(peer("[2001:db8:0:1::3]:1"), 1));
+    }
+
+    #[test]
+    fn trusted_proxies_are_not_counted() {
+        let networks = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"].map(str::parse);
+        let mut addresses = Addresses::new(networks.into_iter().flatten().collect());
+        for one in ["10.9.9.9:1", "[::ffff:10.0.0.1]:1", "192.0.2.1:1", "[2001:db8:ffff::1]:1"] {
+            assert!(addresses.admit(peer(one), 0), "{one}");
+        }
+        for one in ["11.0.0.1:1", "192.0.2.2:1", "[2001:db9::1]:1"] {
+            assert!(!addresses.admit(peer(one), 0), "{one}");
+        }
+    }
+
+    #[test]
+    fn networks_are_read() {
+        let good = ["0.0.0.0/0", "::/0", "::1", "1.2.3.4/32", "10.1.1.1/8"];
+        assert!(good.iter().all(|text| text.parse::<Network>().is_ok()));
+        for bad in ["", "/", "1.2.3.4/33", "::/129", "1.2.3/8", "1.2.3.4/", "1.2.3.4/-1", "h/8"] {
+            assert_eq!(bad.parse::<Network>(), Err(()), "{bad}");
+        }
+        assert_eq!("10.1.1.1/8".parse::<Network>(), "10.0.0.0/8".parse());
     }
 
     #[test]
@@ -102,7 +192,7 @@ mod tests {
         for port in 1..100 {
             addresses.leave(peer(&format!("10.0.0.1:{port}")));
         }
-        assert!(addresses.0.is_empty());
+        assert!(addresses.open.is_empty());
     }
 
     #[test]

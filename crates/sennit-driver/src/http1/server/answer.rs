@@ -63,6 +63,19 @@ pub(super) enum Delimiter {
     Close,
 }
 
+/// What became of a whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Answered {
+    /// It is on its way.
+    Yes,
+    /// The request was answered before, or nobody is there to hear it.
+    Gone,
+    /// A 2xx to CONNECT says that a tunnel begins here (RFC 9110 section 9.3.6), and only
+    /// [`super::Connection::leave_http`] makes one: the request waits for another answer.
+    NoTunnel,
+}
+
 /// What became of an answer whose body is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
@@ -72,6 +85,8 @@ pub enum Begun {
     Complete,
     /// Nobody is there to hear it.
     Gone,
+    /// As [`Answered::NoTunnel`].
+    NoTunnel,
 }
 
 /// Whether more of an answer's body is welcome.
@@ -101,6 +116,11 @@ pub(super) enum Rest<B> {
     File(FilePiece),
 }
 
+/// RFC 9110 sections 6.4.1 and 15.3.6: no content with these.
+pub(super) fn is_bodiless(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
+}
+
 pub(super) fn encode<'a, B: AsRef<[u8]>>(
     out: &mut Vec<u8>,
     answer: Answer<'a, B>,
@@ -111,11 +131,15 @@ pub(super) fn encode<'a, B: AsRef<[u8]>>(
     parts.status = head.status;
     parts.content_type = head.content_type;
     parts.fields = head.fields;
-    // RFC 9110 section 15.4.5: a 304 says the length that a 200 would have had, which is not known here.
-    parts.content_length = (head.status != 304).then_some(answer.body.length() as u64);
+    parts.content_length = match head.status {
+        // RFC 9110 section 15.4.5: a 304 says the length that a 200 would have had, which is not known here.
+        304 => None,
+        // RFC 9110 section 15.3.6: no content, and it says so.
+        205 => Some(0),
+        _ => Some(answer.body.length() as u64),
+    };
     encode_response_head(out, &parts);
-    // RFC 9110 section 6.4.1: no body in answer to HEAD, nor with 204 and 304.
-    if !has_body || matches!(head.status, 204 | 304) {
+    if !has_body || is_bodiless(head.status) {
         return Rest::Nothing;
     }
     match answer.body {

@@ -42,8 +42,32 @@ pub enum Portion {
     Piece,
 }
 
+/// What becomes of the rest of a body when its request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remainder {
+    /// Nothing is left.
+    Nothing,
+    /// It is thrown away, and the next request comes behind it.
+    Skipped,
+    /// It is not worth to be received: the connection ends.
+    Unwanted,
+}
+
+/// A body of at most this size is thrown away if nobody wants it, so that its connection lives on (nginx 5 s of any size,
+/// Node all of it). A larger one costs more than the next connection does.
+pub const SKIP_AT_MOST: u64 = 64 * 1024;
+
+/// Which limit a slow body runs into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slowness {
+    /// `body_timeout`.
+    Silence,
+    /// `min_body_rate`.
+    Rate,
+}
+
 /// Slow starters have this long before the rate is looked at.
-const GRACE: Nanos = 10 * SECOND;
+pub const RATE_GRACE: Nanos = 10 * SECOND;
 
 /// The body of one request.
 #[derive(Debug)]
@@ -53,6 +77,10 @@ pub(super) struct Body {
     pub bytes: Vec<u8>,
     /// The client waits for `100 Continue` before it sends anything.
     pub expects_continue: bool,
+    /// It did so when its head came.
+    has_expected: bool,
+    /// The application has asked for it.
+    was_asked: bool,
     portion: Portion,
     /// The application reads it as it comes, so that it may yet become complete beside an answer.
     pub is_streamed: bool,
@@ -71,6 +99,8 @@ impl Body {
             state: BodyState::Waiting,
             bytes: Vec::new(),
             expects_continue,
+            has_expected: expects_continue,
+            was_asked: false,
             portion: Portion::Piece,
             is_streamed: false,
             announced,
@@ -79,6 +109,50 @@ impl Body {
             waited: 0,
             last_byte_at: 0,
         }
+    }
+
+    /// Whether the application has read it to its end.
+    pub fn is_read(&self) -> bool {
+        self.was_asked && self.is_complete()
+    }
+
+    /// What is to become of the rest once the request is answered. This depends on what was announced and asked for, never
+    /// on how much happens to have come: any cut of the bytes gives the same.
+    pub fn remainder(&self) -> Remainder {
+        self.remainder_of(self.announced.unwrap_or(self.received))
+    }
+
+    fn remainder_of(&self, size: u64) -> Remainder {
+        match self.state {
+            BodyState::Failed(_) => Remainder::Unwanted,
+            BodyState::Complete if self.was_asked => Remainder::Nothing,
+            // Who waits for 100 and gets an answer may send the body or leave it out (RFC 9110 section 10.1.1): what
+            // follows could be either.
+            _ if self.has_expected && !self.was_asked => Remainder::Unwanted,
+            _ if size > SKIP_AT_MOST => Remainder::Unwanted,
+            BodyState::Complete => Remainder::Nothing,
+            BodyState::Waiting | BodyState::Asked => Remainder::Skipped,
+        }
+    }
+
+    /// Whether it is known when an answer begins that the connection ends with it. Beside an answer in pieces a body that is
+    /// read may yet become complete.
+    pub fn ends_connection(&self, in_pieces: bool) -> bool {
+        let may_go_on =
+            in_pieces && self.is_streamed && !matches!(self.state, BodyState::Failed(_));
+        !may_go_on && self.remainder_of(self.announced.unwrap_or(0)) == Remainder::Unwanted
+    }
+
+    /// From here on nobody wants it.
+    pub fn skip(&mut self) {
+        self.bytes = Vec::new();
+        self.state = BodyState::Waiting;
+    }
+
+    /// Throws bytes away. False: these are too many.
+    pub fn skip_bytes(&mut self, count: usize) -> bool {
+        self.received = self.received.saturating_add(count as u64);
+        self.received <= SKIP_AT_MOST
     }
 
     pub fn is_complete(&self) -> bool {
@@ -93,6 +167,7 @@ impl Body {
     /// Gives the bytes that are here.
     pub fn take(&mut self) -> Vec<u8> {
         self.is_streamed = true;
+        self.was_asked = true;
         std::mem::take(&mut self.bytes)
     }
 
@@ -116,6 +191,7 @@ impl Body {
     /// The application asks. A body that announces to be too large is not waited for; false says so.
     pub fn ask(&mut self, portion: Portion, now: Nanos) -> bool {
         self.portion = portion;
+        self.was_asked = true;
         self.is_streamed |= portion == Portion::Piece;
         if let (Portion::Whole(limit), Some(length)) = (portion, self.announced)
             && length > limit as u64
@@ -169,8 +245,8 @@ impl Body {
         waited
     }
 
-    /// When a body from which no further byte comes is too slow.
-    pub fn deadline(&self, settings: &Settings) -> Option<Nanos> {
+    /// When a body from which no further byte comes is too slow, and by which limit.
+    pub fn deadline(&self, settings: &Settings) -> Option<(Nanos, Slowness)> {
         if self.state != BodyState::Asked {
             return None;
         }
@@ -180,7 +256,10 @@ impl Body {
             .saturating_mul(SECOND)
             .checked_div(settings.min_body_rate)
             .unwrap_or(Nanos::MAX);
-        let starved = self.asked_at.saturating_add(GRACE).saturating_add(earned);
-        Some(silent.min(starved))
+        let starved = self.asked_at.saturating_add(RATE_GRACE).saturating_add(earned);
+        Some(match silent <= starved {
+            true => (silent, Slowness::Silence),
+            false => (starved, Slowness::Rate),
+        })
     }
 }

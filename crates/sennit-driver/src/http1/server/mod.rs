@@ -6,7 +6,9 @@
 //! | `connection` | one connection: bytes in, requests in order, answers out |
 //! | `body` | the body of the request that is being answered |
 //! | `answer` | what an application answers with |
+//! | `departed` | connections that have left HTTP |
 //! | `admission` | who may connect, and how others are refused |
+//! | `statistics` | what is counted |
 //!
 //! The life of a server: NEW, it may listen; RUNNING, it accepts; DRAINING, it accepts no more, idle
 //! connections are closed and every answer is the last of its connection; STOPPED, no connection is left.
@@ -15,7 +17,9 @@ mod admission;
 mod answer;
 mod body;
 mod connection;
+mod departed;
 mod settings;
+mod statistics;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,13 +33,17 @@ use sennit_engine::listener::{Acceptor, Descriptor, Listener};
 use sennit_engine::stream::Stream;
 use sennit_engine::transport::Handshake;
 use sennit_engine::{Clock, Host, Reactor, Token};
-use sennit_wire::http1::{DateCache, RemoteProtocolError, RequestHead};
+use sennit_wire::http1::{DateCache, RequestHead};
 
 use admission::Addresses;
-pub use answer::{Answer, AnswerBody, AnswerHead, Begun, PieceRefused, Room};
-pub use body::{BodyFailure, BodyState, Portion};
-pub use connection::{Connection, Serial};
+pub use admission::Network;
+pub use answer::{Answer, AnswerBody, AnswerHead, Answered, Begun, PieceRefused, Room};
+pub use body::{BodyFailure, BodyState, Portion, RATE_GRACE, SKIP_AT_MOST};
+pub use connection::{Connection, HEAD_READ, HIGH_WATER, LINGER, Serial};
+pub use departed::Departed;
+use departed::Departures;
 pub use settings::Settings;
+pub use statistics::Statistics;
 
 /// What answers requests. No borrow is held during any of these calls.
 pub trait Application<H: Host>: Sized + 'static {
@@ -67,14 +75,17 @@ pub trait Application<H: Host>: Sized + 'static {
     /// More of the body of an answer is welcome, as [`Connection::ask_for_room`] has asked.
     fn room(&self, _reactor: &Reactor<H>, _pending: &Self::Pending) {}
 
-    /// A connection has left HTTP, as [`Connection::leave_http`] has asked. `input` is what came behind the request.
+    /// A connection has left HTTP, as [`Connection::leave_http`] has asked. `input` is what came behind the request;
+    /// `departed` is held until the connection is over.
     fn left(
         &self,
-        _reactor: &Reactor<H>,
+        reactor: &Reactor<H>,
         _pending: Self::Pending,
         _stream: Stream<Self::Bytes>,
         _input: Vec<u8>,
+        departed: Departed<H, Self>,
     ) {
+        departed.end(reactor);
     }
 
     /// The connection is gone before the request was answered.
@@ -109,43 +120,6 @@ pub enum State {
     Stopped,
 }
 
-/// What a server has counted since it was made.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Statistics {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections refused because `max_connections` were open, or no descriptor was left.
-    pub refused: u64,
-    /// Connections refused because their address had `max_connections_per_address` open.
-    pub refused_per_address: u64,
-    /// Connections open now.
-    pub open: u64,
-    /// Requests handed to the application.
-    pub requests: u64,
-    /// Answers of the application.
-    pub answered: u64,
-    /// Requests that broke the protocol or a limit of size and were answered by the driver.
-    pub protocol_errors: u64,
-    /// Connections dropped by `header_timeout`.
-    pub header_timeouts: u64,
-    /// Connections closed by `keep_alive_timeout`.
-    pub keep_alive_timeouts: u64,
-    /// Bodies that came too slowly.
-    pub body_timeouts: u64,
-    /// Bodies larger than `max_body_size`.
-    pub bodies_too_large: u64,
-    /// Connections whose peer did not read.
-    pub write_timeouts: u64,
-    /// Connections lost before their request was answered.
-    pub abandoned: u64,
-    /// Connections whose TLS handshake has failed.
-    pub handshake_failures: u64,
-    /// Connections whose TLS handshake took too long.
-    pub handshake_timeouts: u64,
-    /// Connections that have left HTTP for another protocol.
-    pub upgraded: u64,
-}
-
 /// The reactor holds the listeners, and they the server.
 type Listeners<H, A> = Vec<Weak<Listener<H, ServerAcceptor<H, A>>>>;
 
@@ -160,7 +134,8 @@ pub struct Server<H: Host, A: Application<H>> {
     listeners: RefCell<Listeners<H, A>>,
     connections: RefCell<HashMap<u64, Weak<Connection<H, A>>>>,
     addresses: RefCell<Addresses>,
-    statistics: Cell<Statistics>,
+    departures: RefCell<Departures<H>>,
+    statistics: RefCell<Statistics>,
     date: RefCell<DateCache>,
     date_is_good_until: Cell<Nanos>,
     /// The buffer that answers are written into, lent to one connection at a time.
@@ -173,14 +148,16 @@ const DATE_KEEPS: Nanos = 50 * MILLISECOND;
 impl<H: Host, A: Application<H>> Server<H, A> {
     /// A server that does not listen yet.
     pub fn new(application: A, settings: Settings) -> Rc<Self> {
+        let addresses = Addresses::new(settings.trusted_proxies.clone());
         Rc::new(Server {
             application,
             settings,
             state: Cell::new(State::New),
             listeners: RefCell::default(),
             connections: RefCell::default(),
-            addresses: RefCell::default(),
-            statistics: Cell::default(),
+            addresses: RefCell::new(addresses),
+            departures: RefCell::default(),
+            statistics: RefCell::default(),
             date: RefCell::new(DateCache::new(0)),
             date_is_good_until: Cell::new(0),
             out: Cell::default(),
@@ -218,13 +195,11 @@ impl<H: Host, A: Application<H>> Server<H, A> {
 
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        self.statistics.get()
+        *self.statistics.borrow()
     }
 
     fn count(&self, change: impl FnOnce(&mut Statistics)) {
-        let mut statistics = self.statistics.get();
-        change(&mut statistics);
-        self.statistics.set(statistics);
+        change(&mut self.statistics.borrow_mut());
     }
 
     /// Takes over a connected, non-blocking socket, as the listeners do.
@@ -235,8 +210,9 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         peer: Option<SocketAddr>,
         handshake: Option<Handshake>,
     ) -> io::Result<()> {
-        if self.statistics.get().open >= self.settings.max_connections {
-            self.refuse(socket, handshake.is_some());
+        if self.open() >= self.settings.max_connections {
+            self.count(|statistics| statistics.refused += 1);
+            refuse(socket, handshake.is_some());
             return Ok(());
         }
         let most = self.settings.max_connections_per_address;
@@ -283,6 +259,10 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         for connection in self.connections() {
             connection.abort(reactor);
         }
+        let aborts = self.departures.borrow().aborts();
+        for abort in aborts {
+            abort(reactor);
+        }
         self.check_drained(reactor);
     }
 
@@ -297,12 +277,15 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         self.connections.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Nobody serves this connection; it is told so where that takes no handshake.
-    fn refuse(&self, socket: OwnedFd, has_tls: bool) {
-        self.count(|statistics| statistics.refused += 1);
-        if !has_tls {
-            admission::refuse(socket);
-        }
+    fn open(&self) -> u64 {
+        self.statistics.borrow().open
+    }
+
+    /// A connection has left HTTP, and goes on to count.
+    fn depart(self: &Rc<Self>, token: Token, peer: Option<SocketAddr>) -> Departed<H, A> {
+        let known = self.connections.borrow_mut().remove(&token.0);
+        drop(known);
+        Departed::new(self.clone(), peer)
     }
 
     /// A connection is gone.
@@ -320,14 +303,18 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         if self.connections.borrow_mut().remove(&token.0).is_some() {
             self.count(|statistics| statistics.open -= 1);
         }
-        if self.state.get() == State::Draining && self.statistics.get().open == 0 {
+        self.check_orphaned();
+    }
+
+    fn check_orphaned(&self) {
+        if self.state.get() == State::Draining && self.open() == 0 {
             self.state.set(State::Stopped);
             self.application.orphaned();
         }
     }
 
     fn check_drained(&self, reactor: &Reactor<H>) {
-        if self.state.get() == State::Draining && self.statistics.get().open == 0 {
+        if self.state.get() == State::Draining && self.open() == 0 {
             self.state.set(State::Stopped);
             self.application.drained(reactor);
         }
@@ -343,9 +330,12 @@ impl<H: Host, A: Application<H>> Server<H, A> {
         }
         body(date.as_bytes())
     }
+}
 
-    fn protocol_error(&self, _error: &RemoteProtocolError) {
-        self.count(|statistics| statistics.protocol_errors += 1);
+/// Nobody serves this connection; it is told so where that takes no handshake.
+fn refuse(socket: OwnedFd, has_tls: bool) {
+    if !has_tls {
+        admission::refuse(socket);
     }
 }
 
@@ -370,7 +360,8 @@ impl<H: Host, A: Application<H>> Acceptor<H> for ServerAcceptor<H, A> {
     }
 
     fn refused(&self, _reactor: &Reactor<H>, socket: OwnedFd) {
-        self.server.refuse(socket, self.tls.is_some());
+        self.server.count(|statistics| statistics.refused_without_descriptor += 1);
+        refuse(socket, self.tls.is_some());
     }
 
     fn exhausted(&self, reactor: &Reactor<H>, error: io::Error) {

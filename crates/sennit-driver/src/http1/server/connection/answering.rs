@@ -9,10 +9,12 @@ use sennit_wire::http1::{
 };
 
 use super::super::answer::{
-    self, Answer, AnswerHead, Begun, COPY_AT_MOST, Delimiter, PieceRefused, Rest, Room,
+    self, Answer, AnswerHead, Answered, Begun, COPY_AT_MOST, Delimiter, PieceRefused, Rest, Room,
+    is_bodiless,
 };
+use super::super::body::Remainder;
 use super::super::{Application, State as ServerState};
-use super::{Connection, HIGH_WATER, LOW_WATER, NEVER, Phase, Serial};
+use super::{Connection, HIGH_WATER, LINGER, LOW_WATER, Offer, Phase, Serial};
 
 /// Written pieces up to this size wait for the end of the turn, so that they leave together.
 const SEND_AT_ONCE: usize = 32 * 1024;
@@ -30,18 +32,35 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         inner.phase == Phase::Closed || inner.exchange.serial != serial
     }
 
+    /// Whether the client has ended its sending side, or the connection is gone.
+    pub fn is_disconnected(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.peer_gone || inner.peer_ended || inner.phase == Phase::Closed
+    }
+
     fn awaits_body(&self, serial: Serial) -> bool {
         let inner = self.inner.borrow();
         inner.phase == Phase::Answering && inner.exchange.serial == serial
     }
 
     /// Whether this answer is the last of its connection, as far as is known before it.
-    fn is_last(&self) -> bool {
+    fn is_last(&self, status: u16, in_pieces: bool) -> bool {
         let inner = self.inner.borrow();
-        !inner.exchange.keep_alive
+        let is_used_up = inner.exchange.serial.0 >= self.server.settings().max_requests;
+        if is_used_up {
+            self.server.count(|statistics| statistics.connections_used_up += 1);
+        }
+        is_used_up
+            || !inner.exchange.keep_alive
             || inner.peer_ended
-            || inner.exchange.serial.0 >= self.server.settings().max_requests
+            || inner.body.as_ref().is_some_and(|body| body.ends_connection(in_pieces))
+            || inner.exchange.offer.ends_with(status)
             || matches!(self.server.state(), ServerState::Draining | ServerState::Stopped)
+    }
+
+    /// Whether an answer would say that a tunnel begins, which this is not.
+    fn is_no_tunnel(&self, status: u16) -> bool {
+        (200..300).contains(&status) && self.inner.borrow().exchange.offer == Offer::Tunnel
     }
 
     /// What an answer says of the connection.
@@ -53,18 +72,20 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         }
     }
 
-    /// Answers a request. False: it was answered before, or nobody is there to hear it.
+    /// Answers a request.
     pub fn answer(
         self: &Rc<Self>,
         reactor: &Reactor<H>,
         serial: Serial,
         answer: Answer<'_, A::Bytes>,
-    ) -> bool {
+    ) -> Answered {
         if !self.awaits_answer(serial) {
-            return false;
+            return Answered::Gone;
         }
-        let is_unread = self.inner.borrow().body.as_ref().is_some_and(|body| !body.is_complete());
-        let is_last = self.is_last() || is_unread;
+        if self.is_no_tunnel(answer.head.status) {
+            return Answered::NoTunnel;
+        }
+        let is_last = self.is_last(answer.head.status, false);
         let parts =
             ResponseParts { connection: self.persistence(is_last), ..ResponseParts::default() };
         {
@@ -86,7 +107,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             inner.exchange.is_last = is_last;
         }
         self.complete(reactor);
-        true
+        Answered::Yes
     }
 
     /// An answer is all written: the connection goes on to the next request, or to its end.
@@ -94,14 +115,21 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         let is_corked = {
             let mut inner = self.inner.borrow_mut();
             // The body's memory goes with the answer, not with the next request.
-            let body = inner.body.take();
-            // What is left of it comes behind our last byte.
-            let is_unread = body.is_some_and(|body| !body.is_complete());
-            inner.sends_on |= is_unread;
+            let mut body = inner.body.take();
+            let remainder = body.as_ref().map_or(Remainder::Nothing, |body| body.remainder());
             inner.exchange.is_answered = true;
-            if inner.exchange.is_last || is_unread {
-                inner.phase = Phase::Closing;
-                inner.phase_deadline = NEVER;
+            if inner.exchange.is_last || remainder == Remainder::Unwanted {
+                inner.close();
+                // What is left of it, or was sent for another protocol, comes behind our last byte.
+                inner.sends_on |=
+                    remainder != Remainder::Nothing || inner.exchange.offer != Offer::None;
+            } else if remainder == Remainder::Skipped {
+                if let Some(body) = body.as_mut() {
+                    body.skip();
+                }
+                inner.body = body;
+                inner.phase = Phase::Skipping;
+                inner.phase_deadline = reactor.turn_time().saturating_add(LINGER);
             } else {
                 inner.phase = Phase::Idle;
                 let patience = self.server.settings().keep_alive_timeout;
@@ -130,20 +158,21 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         if !self.awaits_answer(serial) {
             return Begun::Gone;
         }
-        let (is_old, is_head, is_unread) = {
-            let inner = self.inner.borrow();
-            let body = inner.body.as_ref();
-            // A body that is being read may be complete before the answer is.
-            let is_unread = body.is_some_and(|body| !body.is_complete() && !body.is_streamed);
-            (inner.exchange.is_old, inner.exchange.is_head, is_unread)
+        if self.is_no_tunnel(head.status) {
+            return Begun::NoTunnel;
+        }
+        let (is_old, is_head) = {
+            let exchange = &self.inner.borrow().exchange;
+            (exchange.is_old, exchange.is_head)
         };
+        let length = if head.status == 205 { Some(0) } else { length };
         let delimiter = match length {
-            _ if is_head || matches!(head.status, 204 | 304) => Delimiter::None,
+            _ if is_head || is_bodiless(head.status) => Delimiter::None,
             Some(length) => Delimiter::Length(length),
             None if is_old => Delimiter::Close,
             None => Delimiter::Chunks,
         };
-        let is_last = self.is_last() || is_unread || delimiter == Delimiter::Close;
+        let is_last = self.is_last(head.status, true) || delimiter == Delimiter::Close;
         let parts = ResponseParts {
             status: head.status,
             content_type: head.content_type,
@@ -254,7 +283,8 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         self.put_back(reactor, pending);
     }
 
-    /// Ends an answer's body. Trailer fields, each checked, go to clients that get chunks (RFC 9110 section 6.5).
+    /// Ends an answer's body. Trailer fields, each checked, go to clients that get chunks and have said that they take
+    /// trailers; for others nobody knows whether they are kept (RFC 9110 section 6.5.1).
     pub fn end_answer(
         &self,
         reactor: &Reactor<H>,
@@ -272,7 +302,9 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 Delimiter::Chunks => {
                     inner.borrow_out(&self.server.out);
                     inner.out.extend_from_slice(b"0\r\n");
-                    inner.out.extend_from_slice(trailers);
+                    if inner.exchange.takes_trailers {
+                        inner.out.extend_from_slice(trailers);
+                    }
                     inner.out.extend_from_slice(b"\r\n");
                 }
             }
@@ -335,8 +367,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             // Only a reset tells a client of HTTP/1.0 that this was not the end of the body.
             let is_silent =
                 inner.phase == Phase::Answering && inner.exchange.delimiter == Delimiter::Close;
-            inner.phase = Phase::Closing;
-            inner.phase_deadline = NEVER;
+            inner.close();
             inner.body = None;
             (inner.dispatching, is_silent)
         };

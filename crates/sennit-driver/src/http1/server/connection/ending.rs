@@ -4,30 +4,49 @@ use std::io;
 
 use sennit_engine::stream::{Flushed, Stream};
 use sennit_engine::{Host, Reactor, Readiness, Token};
-use sennit_wire::http1::{RemoteProtocolError, encode_simple_error};
+use sennit_wire::http1::{RemoteProtocolError, RequestHead, TargetForm, encode_simple_error};
 
-use super::super::body::BodyFailure;
+use super::super::body::{BodyFailure, Slowness};
 use super::super::{Application, Statistics};
-use super::{Connection, LINGER, NEVER, Phase, RESUME};
+use super::{Connection, LINGER, Phase, RESUME};
 
 impl<H: Host, A: Application<H>> Connection<H, A> {
     /// The peer broke a rule.
     #[cold]
     pub(super) fn refuse(&self, reactor: &Reactor<H>, error: &RemoteProtocolError) {
-        self.server.protocol_error(error);
-        let is_busy = self.inner.borrow().phase.is_busy();
-        if is_busy {
+        self.server.count(|statistics| statistics.note(error.fault));
+        let phase = self.inner.borrow().phase;
+        if phase == Phase::Skipping {
+            // Its request is answered.
+            let mut inner = self.inner.borrow_mut();
+            inner.close();
+            inner.sends_on = true;
+            return;
+        }
+        if phase.is_busy() {
             // The application answers; most do so with the status that the error names.
             return self.fail_body(reactor, BodyFailure::Protocol(*error));
         }
         self.dismiss(reactor, error.hint, &error.to_string());
     }
 
-    /// Nobody makes tunnels here (RFC 9110 section 15.6.2). What follows belongs to the one that was asked for.
+    /// Whether nobody here serves what a head asks for; then it was told.
     #[cold]
-    pub(super) fn refuse_connect(&self, reactor: &Reactor<H>) {
+    pub(super) fn refuses_target(&self, reactor: &Reactor<H>, head: &RequestHead<'_, '_>) -> bool {
+        let (status, detail) = match head.form {
+            // RFC 9110 section 15.6.2. What follows belongs to the tunnel that was asked for.
+            TargetForm::Authority if !self.server.settings().allow_connect => {
+                (501, "CONNECT is not served here")
+            }
+            // RFC 9110 section 7.4.
+            TargetForm::Https if !self.has_tls() => {
+                (421, "target is an https URI, the connection is not secured")
+            }
+            _ => return false,
+        };
         self.server.count(|statistics| statistics.protocol_errors += 1);
-        self.dismiss(reactor, 501, "CONNECT is not served here");
+        self.dismiss(reactor, status, detail);
+        true
     }
 
     /// A last answer, of the server's own.
@@ -36,8 +55,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         self.server.with_date(reactor, |date| {
             encode_simple_error(&mut inner.out, status, date, detail);
         });
-        inner.phase = Phase::Closing;
-        inner.phase_deadline = NEVER;
+        inner.close();
         // Whatever follows is not understood: the peer may still be sending it.
         inner.sends_on = true;
     }
@@ -56,13 +74,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             }
             // Half closed: the peer still wants its answer.
             Phase::Handling | Phase::Answering | Phase::Leaving | Phase::Closing => {}
-            Phase::Idle | Phase::Head => {
+            Phase::Idle | Phase::Head | Phase::Skipping => {
                 let unsent = {
                     let mut inner = self.inner.borrow_mut();
                     let unsent = !inner.out.is_empty() || inner.queued() > 0;
                     if unsent {
-                        inner.phase = Phase::Closing;
-                        inner.phase_deadline = NEVER;
+                        inner.close();
                     }
                     unsent
                 };
@@ -148,9 +165,11 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     pub(super) fn go_on(&self, reactor: &Reactor<H>) {
         let waits = {
             let inner = self.inner.borrow();
-            matches!(inner.phase, Phase::Idle | Phase::Head)
-                && inner.has_room()
-                && (inner.unread || inner.stopped)
+            let may_go_on = match inner.phase {
+                Phase::Idle | Phase::Head => inner.has_room(),
+                phase => phase == Phase::Skipping,
+            };
+            may_go_on && (inner.unread || inner.stopped)
         };
         if waits {
             reactor.dispatch_again(self.token.get(), RESUME);
@@ -226,10 +245,23 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             }
             Phase::Idle | Phase::Head => count(|statistics| statistics.header_timeouts += 1),
             Phase::Handling | Phase::Answering => {
-                count(|statistics| statistics.body_timeouts += 1);
+                let slowness = {
+                    let inner = self.inner.borrow();
+                    inner.body.as_ref().and_then(|body| body.deadline(self.server.settings()))
+                };
+                match slowness {
+                    Some((_, Slowness::Rate)) => {
+                        count(|statistics| statistics.bodies_too_slow += 1)
+                    }
+                    _ => count(|statistics| statistics.body_timeouts += 1),
+                }
                 return self.fail_body(reactor, BodyFailure::TooSlow);
             }
-            Phase::Leaving | Phase::Closing | Phase::Lingering | Phase::Closed => {}
+            Phase::Skipping
+            | Phase::Leaving
+            | Phase::Closing
+            | Phase::Lingering
+            | Phase::Closed => {}
         }
         self.lose(reactor);
     }

@@ -12,7 +12,7 @@ use super::{Connection, NEVER, Phase, Serial};
 impl<H: Host, A: Application<H>> Connection<H, A> {
     /// Answers with a head behind which HTTP ends: 101, or 2xx to CONNECT. [`Application::left`] gets the
     /// connection in the same turn, with what the client has sent behind its request. `None`: done; otherwise
-    /// what was given comes back, because nobody is there or a body of the request is unread.
+    /// what was given comes back, because nobody is there or a body of the request was not read.
     pub fn leave_http(
         &self,
         reactor: &Reactor<H>,
@@ -20,7 +20,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         head: AnswerHead<'_>,
         pending: A::Pending,
     ) -> Option<A::Pending> {
-        let is_unread = self.inner.borrow().body.as_ref().is_some_and(|body| !body.is_complete());
+        let is_unread = self.inner.borrow().body.as_ref().is_some_and(|body| !body.is_read());
         if !self.awaits_answer(serial) || is_unread {
             return Some(pending);
         }
@@ -68,7 +68,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             statistics.answered += 1;
             statistics.upgraded += 1;
         });
-        self.server.application().left(reactor, pending, stream, input);
-        self.server.forget(reactor, token, self.peer);
+        let departed = self.server.depart(token, self.peer);
+        self.server.application().left(reactor, pending, stream, input, departed);
     }
 }

@@ -3,8 +3,11 @@
 //! Laws:
 //! - One request is with the application at a time; what is pipelined behind it waits unparsed, and
 //!   nothing further is read from the socket meanwhile, except a body that was asked for.
+//! - The application is called when a head is complete. Its body is not judged before it is asked for; what of a small one
+//!   nobody has read is thrown away behind the answer. So a request has the same result however its bytes are cut.
+//! - After so many requests of one dispatch it is the turn of the others.
 //! - Everything written during a dispatch leaves with one call at its end.
-//! - After an error of the peer, or an answer to a request whose body was not read, the connection
+//! - After an error of the peer, or an answer to a request with a large body that was not read, the connection
 //!   ends; the write side first, so that the answer is not lost to a reset.
 //!
 //! | phase | may become | when |
@@ -12,6 +15,8 @@
 //! | Idle | Head, Handling | bytes of a head; a whole one |
 //! | Head | Handling | the head is complete |
 //! | Handling | Idle, Closing | answered; answered for the last time |
+//! | Handling, Answering | Skipping | answered, and some of a small body is left |
+//! | Skipping | Idle, Closing | the body is over; it is broken, or too large |
 //! | Handling | Answering | the head of an answer whose body is to follow |
 //! | Answering | Idle, Closing | the body is complete; complete and the last |
 //! | Handling | Leaving | the connection is to speak another protocol from here on |
@@ -43,16 +48,16 @@ use super::body::{Body, BodyFailure};
 use super::{Application, Server, Settings};
 
 /// Bytes read at once while heads are expected: what may wait unparsed behind a request.
-const HEAD_READ: usize = 64 * 1024;
+pub const HEAD_READ: usize = 64 * 1024;
 
 /// Answers of pipelined requests that may wait to be sent before the next request is looked at.
-const HIGH_WATER: usize = 64 * 1024;
+pub const HIGH_WATER: usize = 64 * 1024;
 
 /// Bytes that wait when a streamed answer may go on.
 const LOW_WATER: usize = HIGH_WATER / 4;
 
-/// How long a peer may go on sending after our last byte; nginx allows 5 s.
-const LINGER: Nanos = 2 * SECOND;
+/// How long a peer may go on sending a body that nobody wants, and after our last byte; nginx allows 5 s.
+pub const LINGER: Nanos = 2 * SECOND;
 
 const NEVER: Nanos = Nanos::MAX;
 
@@ -66,6 +71,7 @@ enum Phase {
     Head,
     Handling,
     Answering,
+    Skipping,
     Leaving,
     Closing,
     Lingering,
@@ -77,6 +83,33 @@ impl Phase {
     fn is_busy(self) -> bool {
         matches!(self, Phase::Handling | Phase::Answering)
     }
+
+    /// Whether the next thing is a request.
+    fn is_before_request(self) -> bool {
+        matches!(self, Phase::Idle | Phase::Head | Phase::Skipping)
+    }
+}
+
+/// Where a client offers to go on in another protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Offer {
+    #[default]
+    None,
+    Upgrade,
+    /// CONNECT.
+    Tunnel,
+}
+
+impl Offer {
+    /// Whether the connection ends where it is answered in HTTP. The client may have sent more already, in the other protocol:
+    /// without a tunnel that is not HTTP, and where an upgrade has failed nobody knows how far it had come.
+    fn ends_with(self, status: u16) -> bool {
+        match self {
+            Offer::None => false,
+            Offer::Upgrade => status >= 500,
+            Offer::Tunnel => true,
+        }
+    }
 }
 
 /// What has to be remembered of a request until its answer.
@@ -86,6 +119,8 @@ struct Exchange {
     keep_alive: bool,
     is_head: bool,
     is_old: bool,
+    takes_trailers: bool,
+    offer: Offer,
     is_answered: bool,
     /// The connection ends with this answer, and its head has said so.
     is_last: bool,
@@ -105,6 +140,8 @@ struct Inner<B> {
     /// The body of the request that is being answered, if it has one.
     body: Option<Box<Body>>,
     exchange: Exchange,
+    /// Requests that were begun in this dispatch.
+    begun: u32,
     phase: Phase,
     dispatching: bool,
     /// Something was written outside a dispatch; it leaves at the end of the turn.
@@ -116,6 +153,8 @@ struct Inner<B> {
     /// The peer may go on sending behind our last byte.
     sends_on: bool,
     peer_ended: bool,
+    /// As the kernel has reported it, which may be before what was sent has been read.
+    peer_gone: bool,
     phase_deadline: Nanos,
     write_deadline: Nanos,
     /// Bytes that the peer had not taken when that deadline was set.
@@ -158,6 +197,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 out: Vec::new(),
                 body: None,
                 exchange: Exchange::default(),
+                begun: 0,
                 phase: Phase::Idle,
                 dispatching: false,
                 corked: false,
@@ -165,6 +205,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 stopped: false,
                 sends_on: false,
                 peer_ended: false,
+                peer_gone: false,
                 phase_deadline: reactor.turn_time().saturating_add(patience),
                 write_deadline: NEVER,
                 untaken: 0,
@@ -211,25 +252,35 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     pub(super) fn drain(&self, reactor: &Reactor<H>) {
         {
             let mut inner = self.inner.borrow_mut();
-            if inner.phase != Phase::Idle || inner.unread || inner.stopped {
+            let is_skipping = inner.phase == Phase::Skipping;
+            if !is_skipping && (inner.phase != Phase::Idle || inner.unread || inner.stopped) {
                 return;
             }
-            if inner.queued() > 0 {
-                inner.phase = Phase::Closing;
-                inner.phase_deadline = NEVER;
-                return;
+            if is_skipping || inner.queued() > 0 {
+                inner.close();
+                inner.sends_on |= is_skipping;
             }
+        }
+        let is_closing = self.inner.borrow().phase == Phase::Closing;
+        if is_closing {
+            return self.finish_if_sent(reactor);
         }
         self.lose(reactor);
     }
 }
 
 /// Reported once already: read until nothing is left.
-const RESUME: Readiness = Readiness(Readiness::READABLE.0 | Readiness::PEER_CLOSED.0);
+const RESUME: Readiness = Readiness(Readiness::READABLE.0 | Readiness::TO_THE_END.0);
 
 impl<B: AsRef<[u8]>> Inner<B> {
     fn queued(&self) -> usize {
         self.stream.as_ref().map_or(0, Stream::queued)
+    }
+
+    /// Nothing follows what is written.
+    fn close(&mut self) {
+        self.phase = Phase::Closing;
+        self.phase_deadline = NEVER;
     }
 
     /// Gets the buffer that answers are written into, unless it is here already.
@@ -286,6 +337,7 @@ impl<B: AsRef<[u8]>> Inner<B> {
                 match self.phase {
                     Phase::Idle => self.phase_deadline = now + settings.keep_alive_timeout,
                     Phase::Head => self.phase_deadline = now + settings.header_timeout,
+                    Phase::Skipping => self.phase_deadline = now + LINGER,
                     _ => {}
                 }
             }
@@ -309,11 +361,18 @@ impl<B: AsRef<[u8]>> Inner<B> {
     }
 
     fn deadline(&self, settings: &Settings) -> Nanos {
-        if matches!(self.phase, Phase::Idle | Phase::Head) && self.queued() > 0 {
+        if self.phase.is_before_request() && self.queued() > 0 {
             return self.write_deadline;
         }
         let body = self.body.as_ref().and_then(|body| body.deadline(settings));
-        self.phase_deadline.min(self.write_deadline).min(body.unwrap_or(NEVER))
+        let body = body.map_or(NEVER, |(deadline, _)| deadline);
+        self.phase_deadline.min(self.write_deadline).min(body)
+    }
+
+    /// Whether nobody waits for an answer any more, as far as can be known: the client has ended its sending side behind the
+    /// whole request.
+    fn is_left_alone(&self) -> bool {
+        self.peer_gone && self.phase.is_busy() && self.body.as_ref().is_none_or(|b| b.is_complete())
     }
 }
 
@@ -332,10 +391,15 @@ impl<H: Host, A: Application<H>> Source<H> for Connection<H, A> {
         {
             let mut inner = self.inner.borrow_mut();
             inner.dispatching = true;
+            inner.begun = 0;
+            inner.peer_gone |= readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
             inner.borrow_out(&self.server.out);
         }
         self.read(reactor, readiness);
         self.inner.borrow_mut().dispatching = false;
+        if self.server.settings().cancel_on_disconnect && self.inner.borrow().is_left_alone() {
+            return self.lose(reactor);
+        }
         self.send(reactor);
         self.go_on(reactor);
     }

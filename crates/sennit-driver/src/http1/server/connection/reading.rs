@@ -5,11 +5,15 @@ use std::rc::Rc;
 use sennit_engine::reactor::SCRATCH_SIZE;
 use sennit_engine::stream::{Received, Stream};
 use sennit_engine::{Host, Reactor, Readiness};
-use sennit_wire::http1::{Event, FieldSlots, Framing, RequestHead, Version};
+use sennit_wire::http1::{Event, FieldSlots, Framing, RequestHead, TargetForm, Version};
 
 use super::super::Application;
 use super::super::body::{Body, BodyFailure, BodyState};
-use super::{Connection, Exchange, HEAD_READ, NEVER, Phase, Serial};
+use super::{Connection, Exchange, HEAD_READ, NEVER, Offer, Phase, Serial};
+
+/// A short read does not mean that nothing is left.
+const TO_THE_END: Readiness =
+    Readiness(Readiness::TO_THE_END.0 | Readiness::PEER_CLOSED.0 | Readiness::BROKEN.0);
 
 /// A piece of a body from this size on goes to the application as it lies in the buffer; smaller ones are collected.
 const DIRECT_FROM: usize = 4 * 1024;
@@ -18,17 +22,22 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     pub(super) fn may_read(&self) -> bool {
         let inner = self.inner.borrow();
         match inner.phase {
-            Phase::Idle | Phase::Head => inner.has_room(),
+            Phase::Idle | Phase::Head => inner.has_room() && self.has_share(inner.begun),
             Phase::Handling | Phase::Answering => {
                 inner.body.as_ref().is_some_and(|body| body.state == BodyState::Asked)
             }
             Phase::Leaving | Phase::Closing | Phase::Closed => false,
-            Phase::Lingering => true,
+            Phase::Skipping | Phase::Lingering => true,
         }
     }
 
+    /// Whether a connection that has had so many requests in this dispatch may have another one.
+    fn has_share(&self, begun: u32) -> bool {
+        begun < self.server.settings().max_pipelined
+    }
+
     pub(super) fn read(self: &Rc<Self>, reactor: &Reactor<H>, readiness: Readiness) {
-        let to_the_end = readiness.has(Readiness::PEER_CLOSED.with(Readiness::BROKEN));
+        let to_the_end = readiness.has(TO_THE_END);
         let mut taken = 0;
         loop {
             self.process_input(reactor);
@@ -95,7 +104,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
 
     fn read_size(&self) -> usize {
         match self.inner.borrow().phase {
-            Phase::Idle | Phase::Head => HEAD_READ,
+            Phase::Idle | Phase::Head | Phase::Skipping => HEAD_READ,
             _ => SCRATCH_SIZE,
         }
     }
@@ -147,6 +156,12 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                     return input.len();
                 }
                 inner.stopped = at < input.len();
+                let is_paused = inner.stopped && inner.phase == Phase::Idle && inner.has_room();
+                if is_paused && inner.begun == self.server.settings().max_pipelined {
+                    // Once for a dispatch, however often it is looked at.
+                    inner.begun += 1;
+                    self.server.count(|statistics| statistics.pipelines_paused += 1);
+                }
                 return at;
             }
             let rest = input.get(at..).unwrap_or_default();
@@ -160,6 +175,11 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             };
             let step = match step {
                 Ok(step) => step,
+                // What came before the fault is a piece as any other; the reader says the fault again to whoever asks for more.
+                Err(_) if self.piece_ready(reactor) => {
+                    self.inner.borrow_mut().stopped = true;
+                    return at;
+                }
                 Err(error) => {
                     self.refuse(reactor, &error);
                     return input.len();
@@ -197,15 +217,14 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     }
 
     /// A head is here: its body as far as it is here too, then the application. How many bytes of the
-    /// rest are used up; `None` if the body is broken already.
+    /// rest are used up; `None` if nobody here serves what it asks for.
     pub(super) fn begin(
         self: &Rc<Self>,
         reactor: &Reactor<H>,
         head: &RequestHead<'_, '_>,
         rest: &[u8],
     ) -> Option<usize> {
-        if head.method == "CONNECT" && !self.server.settings().allow_connect {
-            self.refuse_connect(reactor);
+        if head.form != TargetForm::Origin && self.refuses_target(reactor, head) {
             return None;
         }
         let mut used = 0;
@@ -217,7 +236,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 _ => None,
             };
             let mut body = Box::new(Body::new(head.expect_continue, announced));
-            used = self.read_ahead(reactor, &mut body, rest)?;
+            used = self.read_ahead(reactor, &mut body, rest);
             Some(body)
         };
         let serial = {
@@ -228,8 +247,15 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 keep_alive: head.keep_alive,
                 is_head: head.method == "HEAD",
                 is_old: head.version == Version::Http10,
+                takes_trailers: head.takes_trailers,
+                offer: match head.form {
+                    TargetForm::Authority => Offer::Tunnel,
+                    _ if head.upgrade => Offer::Upgrade,
+                    _ => Offer::None,
+                },
                 ..Exchange::default()
             };
+            inner.begun += 1;
             inner.body = body;
             inner.phase = Phase::Handling;
             inner.phase_deadline = NEVER;
@@ -254,13 +280,9 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         Some(used)
     }
 
-    /// Takes in what of a body lies behind its head already.
-    pub(super) fn read_ahead(
-        &self,
-        reactor: &Reactor<H>,
-        body: &mut Body,
-        rest: &[u8],
-    ) -> Option<usize> {
+    /// Takes in what of a body lies behind its head already; how many bytes that were. Where it is broken this ends: the
+    /// reader says so again to whoever goes on.
+    fn read_ahead(&self, reactor: &Reactor<H>, body: &mut Body, rest: &[u8]) -> usize {
         let settings = self.server.settings();
         let mut at = 0;
         loop {
@@ -268,23 +290,16 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
             let mut slots = FieldSlots::new();
             let step =
                 self.inner.borrow_mut().reader.next_event(&settings.limits, input, &mut slots);
-            match step {
-                Err(error) => {
-                    self.refuse(reactor, &error);
-                    return None;
+            let Ok(step) = step else { return at };
+            at += step.consumed;
+            match step.event {
+                Event::NeedData | Event::Head(_) => return at,
+                Event::Data(data) => {
+                    body.take_in(data, reactor.turn_time());
                 }
-                Ok(step) => {
-                    at += step.consumed;
-                    match step.event {
-                        Event::NeedData | Event::Head(_) => return Some(at),
-                        Event::Data(data) => {
-                            body.take_in(data, reactor.turn_time());
-                        }
-                        Event::End => {
-                            body.end();
-                            return Some(at);
-                        }
-                    }
+                Event::End => {
+                    body.end();
+                    return at;
                 }
             }
         }
@@ -293,6 +308,9 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
     // --- the body ---------------------------------------------------------------------------------
 
     pub(super) fn body_data(&self, reactor: &Reactor<H>, data: &[u8]) {
+        if self.inner.borrow().phase == Phase::Skipping {
+            return self.skip(data.len());
+        }
         let now = reactor.turn_time();
         let is_direct = {
             let inner = self.inner.borrow();
@@ -318,6 +336,16 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         }
     }
 
+    /// Throws away what nobody has read of the body of a request that is answered.
+    #[cold]
+    fn skip(&self, count: usize) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.body.as_mut().is_none_or(|body| body.skip_bytes(count)) {
+            inner.close();
+            inner.sends_on = true;
+        }
+    }
+
     /// Gives a piece to the application as it lies in the buffer.
     fn hand_on(&self, reactor: &Reactor<H>, data: &[u8]) -> bool {
         let Some(pending) = self.pending.take() else { return false };
@@ -326,23 +354,34 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
         taken
     }
 
-    /// What was received is used up: a piece that somebody waits for is as large as it will be.
-    pub(super) fn piece_ready(&self, reactor: &Reactor<H>) {
+    /// What was received is used up: a piece that somebody waits for is as large as it will be. False: nobody does.
+    fn piece_ready(&self, reactor: &Reactor<H>) -> bool {
         {
             let mut inner = self.inner.borrow_mut();
             match inner.body.as_mut() {
                 Some(body) if body.wants_piece() && !body.bytes.is_empty() => {
                     body.rest(reactor.turn_time());
                 }
-                _ => return,
+                _ => return false,
             }
         }
         self.settled(reactor);
+        true
     }
 
     pub(super) fn body_end(&self, reactor: &Reactor<H>) {
-        if let Some(body) = self.inner.borrow_mut().body.as_mut() {
-            body.end();
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.phase == Phase::Skipping {
+                inner.body = None;
+                inner.phase = Phase::Idle;
+                let patience = self.server.settings().keep_alive_timeout;
+                inner.phase_deadline = reactor.turn_time().saturating_add(patience);
+                return;
+            }
+            if let Some(body) = inner.body.as_mut() {
+                body.end();
+            }
         }
         self.settled(reactor);
     }
