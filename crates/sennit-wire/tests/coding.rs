@@ -153,7 +153,7 @@ fn what_becomes_nothing_in_the_end_costs_what_was_received() {
             let mut decoder = Decoder::new(&field, limits).unwrap();
             let result = decoder.push(&bomb, &mut Vec::new());
             let refused =
-                matches!(result, Err(CodingError::TooDense(16) | CodingError::TooManyParts));
+                matches!(result, Err(CodingError::Nested(16) | CodingError::TooManyParts));
             assert!(refused, "{field}: {result:?}");
             let cost = decoder.cost();
             let most = (64 << 10).max(cost.received * 16) + (32 << 10);

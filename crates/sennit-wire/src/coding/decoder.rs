@@ -255,10 +255,11 @@ impl Bounds<'_> {
         self.cost.parts = self.cost.parts.saturating_add(u64::from(step.has_ended));
         self.check_size(made)?;
         let ratio = self.limits.max_ratio;
-        if is_last {
-            self.check_ratio(made, FREE, ratio)?;
-        } else {
-            self.check_ratio(made, BETWEEN_FREE, ratio.min(BETWEEN_RATIO))?;
+        if is_last && self.is_too_dense(made, FREE, ratio) {
+            return Err(CodingError::TooDense(ratio));
+        }
+        if !is_last && self.is_too_dense(made, BETWEEN_FREE, BETWEEN_RATIO) {
+            return Err(CodingError::Nested(BETWEEN_RATIO));
         }
         if self.cost.parts > FREE_PARTS + self.cost.received / LEAST_PART {
             return Err(CodingError::TooManyParts);
@@ -271,10 +272,7 @@ impl Bounds<'_> {
         if made > limit { Err(CodingError::TooLarge(limit)) } else { Ok(()) }
     }
 
-    fn check_ratio(&self, made: u64, free: u64, ratio: u32) -> Result<(), CodingError> {
-        if made > free && made > self.cost.received.saturating_mul(u64::from(ratio)) {
-            return Err(CodingError::TooDense(ratio));
-        }
-        Ok(())
+    fn is_too_dense(&self, made: u64, free: u64, ratio: u32) -> bool {
+        made > free && made > self.cost.received.saturating_mul(u64::from(ratio))
     }
 }

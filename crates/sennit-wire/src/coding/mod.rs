@@ -73,6 +73,8 @@ pub enum CodingError {
     TooLarge(u64),
     /// They become more than so many times as large as they are.
     TooDense(u32),
+    /// What is coded twice is more than so many times as large with one coding undone.
+    Nested(u32),
     /// They are made of more members or frames than their size allows.
     TooManyParts,
 }
@@ -97,6 +99,10 @@ impl fmt::Display for CodingError {
             CodingError::TooDense(ratio) => write!(
                 f,
                 "body becomes more than {ratio} times as large when it is decoded, the limit (max_ratio)"
+            ),
+            CodingError::Nested(ratio) => write!(
+                f,
+                "body in two codings becomes more than {ratio} times as large with one undone; only a bomb does"
             ),
             CodingError::TooManyParts => {
                 f.write_str("body is made of more members or frames than bytes were received for")

@@ -16,8 +16,10 @@ from sennit.http.client.failures import make_failure, mark
 from sennit.http.client.following import interfere
 from sennit.http.client.options import (
     Fields,
+    Limits,
     Options,
     authentication_of,
+    check_limits,
     native_settings,
     proxies_of,
     redirects_of,
@@ -89,6 +91,7 @@ class Client:
         keep_alive: False makes a new connection for every request.
         keep_alive_timeout: Seconds that an idle connection is kept.
         max_response_size: Bytes of one response's body, decoded or not; 100 MiB by default.
+        **limits: `max_ratio`, `max_head_size` and others of one response; see `Limits`.
 
     Raises:
         ConfigError: A setting makes no sense.
@@ -120,6 +123,7 @@ class Client:
         keep_alive: bool = True,
         keep_alive_timeout: float = 15.0,
         max_response_size: int = 100 * 1024 * 1024,
+        **limits: Unpack[Limits],
     ) -> None:
         self.reactor = current_reactor()
         settings = native_settings(
@@ -134,12 +138,13 @@ class Client:
             read_timeout=read_timeout,
             write_timeout=write_timeout,
             keep_alive_timeout=keep_alive_timeout,
-        )
+        ) | check_limits(limits)
         self.cookies = (CookieJar() if cookies else None) if isinstance(cookies, bool) else cookies
         """The cookies that servers have set; None: they are not kept."""
         self.redirects = redirects_of(redirects)
         self.default_headers = _merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
         self.max_response_size = max_response_size
+        self.max_ratio = limits.get("max_ratio", 100)
         self._retry = retry
         self._on_request, self._on_response = on_request, on_response
         self._is_watched = any(one is not None for one in (retry, on_request, on_response))

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BodySource",
     "Fields",
+    "Limits",
     "Options",
     "at_least_one",
     "authentication_of",
+    "check_limits",
     "native_settings",
     "proxies_of",
     "redirects_of",
@@ -68,6 +70,42 @@ class Options(TypedDict, total=False):
     """
     retry: Retry | None
     """When to try again instead of the client's own rule."""
+
+
+class Limits(TypedDict, total=False):
+    """What one response may cost; keywords of `http.Client`."""
+
+    max_ratio: int
+    """How many times as large a body may become when it is decoded, beyond its first MiB; 100."""
+    max_head_size: int
+    """Bytes of the status line and all fields; 32 KiB."""
+    max_header_count: int
+    """Fields of the head, and of the trailer section; 100, at most 256."""
+    max_interim_responses: int
+    """Responses 1xx before the final one; 8, at most 255."""
+    max_trailer_size: int
+    """Bytes of the trailer section behind a body in chunks; 8 KiB."""
+    max_chunk_extension: int
+    """Bytes of all chunk extensions of a body; 4 KiB."""
+
+
+_MOST = {"max_header_count": 256, "max_interim_responses": 255}
+
+
+def check_limits(given: Limits) -> dict[str, int]:
+    """The limits of one response that are given.
+
+    Raises:
+        ConfigError: A name is none of a limit, or its value makes no sense.
+    """
+    known = Limits.__annotations__
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"{name} is no setting; limits are {', '.join(sorted(known))}")
+        at_least_one(name, value)  # type: ignore[arg-type] - that is looked at there
+        if value > _MOST.get(name, 2**48):  # type: ignore[operator]
+            raise ConfigError(f"{name} is {value!r}, at most {_MOST.get(name, 2**48):,}")
+    return {name: value for name, value in given.items() if isinstance(value, int)}
 
 
 def native_settings(

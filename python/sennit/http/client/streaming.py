@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit.errors import OverloadedError
 from sennit.http.charset import decode_text
-from sennit.http.client.response import Head
+from sennit.http.client.response import Head, decoded
 from sennit.http.json_codec import decode_json
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ __all__ = ["ResponseStream", "StreamHead", "StreamedResponse", "send_body"]
 
 _TURN = 64
 """Pieces of a plain iterator after which the other tasks have their turn."""
-
-_FOR_EVER = 2**62
-"""Bytes: a body that is read in pieces has no limit, whoever reads it counts."""
 
 
 async def send_body(call: Call, body: Sendable) -> None:
@@ -118,7 +115,7 @@ class StreamedResponse(StreamHead):
         return self
 
     async def stream(self, *, decode: bool = True) -> AsyncIterator[bytes]:
-        """The body in pieces of at least one byte, once.
+        """The body in pieces of 1 byte to 256 KiB, once.
 
         Args:
             decode: Without its content codings; False: as it was sent.
@@ -127,21 +124,22 @@ class StreamedResponse(StreamHead):
             ClosedError: The response, or the client, is closed.
             ConnectionLostError: The connection was lost before the end of the body.
             DeadlineError: Nothing came for longer than `read_timeout`.
+            OverloadedError: It becomes more than `max_ratio` times as large when it is decoded.
             RemoteProtocolError: The body breaks the protocol, or cannot be decoded.
             RuntimeError: It was read already.
         """
         if self._was_begun:
             raise RuntimeError("the body of this response was read, or is being read, already")
         self._was_begun = True
-        decompressor = self._decompressor(_FOR_EVER) if decode else None
+        decompressor = self._decompressor(self._call.max_ratio) if decode else None
         while piece := await self._read():
-            plain = piece if decompressor is None else decompressor.decompress(piece)
-            if plain:
+            if decompressor is None:
+                yield piece
+                continue
+            for plain in decoded(decompressor, piece):
                 yield plain
         if decompressor is not None:
-            rest = decompressor.finish()
-            if rest:
-                yield rest
+            decompressor.finish()
 
     async def _read(self) -> bytes:
         call = self._call
@@ -165,7 +163,7 @@ class StreamedResponse(StreamHead):
             max_size: Bytes that it may have; the client's `max_response_size` by default.
 
         Raises:
-            OverloadedError: It is larger.
+            OverloadedError: It is larger, or becomes `max_ratio` times as large as it came.
             SennitError: As for `stream`.
         """
         limit = self._call.client.max_response_size if max_size is None else max_size
