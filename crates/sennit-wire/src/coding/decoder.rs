@@ -166,12 +166,7 @@ impl Decoder {
     }
 
     /// Decodes until the input is used up, or so much is made; how much was used up.
-    fn run(
-        &mut self,
-        input: &[u8],
-        most: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, CodingError> {
+    fn run(&mut self, input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<usize, CodingError> {
         let end = out.len().saturating_add(most);
         let mut bounds = Bounds { limits: self.limits, cost: &mut self.cost };
         let mut used = 0;

@@ -98,14 +98,17 @@ def check_limits(given: Limits) -> dict[str, int]:
     Raises:
         ConfigError: A name is none of a limit, or its value makes no sense.
     """
-    known = Limits.__annotations__
-    for name, value in given.items():
-        if name not in known:
-            raise ConfigError(f"{name} is no setting; limits are {', '.join(sorted(known))}")
-        at_least_one(name, value)  # type: ignore[arg-type] - that is looked at there
-        if value > _MOST.get(name, 2**48):  # type: ignore[operator]
-            raise ConfigError(f"{name} is {value!r}, at most {_MOST.get(name, 2**48):,}")
-    return {name: value for name, value in given.items() if isinstance(value, int)}
+    checked: dict[str, int] = {}
+    values: Mapping[str, Any] = given
+    for name, value in values.items():
+        if name not in Limits.__annotations__:
+            known = ", ".join(sorted(Limits.__annotations__))
+            raise ConfigError(f"{name} is no setting; limits of a response are {known}")
+        checked[name] = at_least_one(name, value)
+        most = _MOST.get(name, 2**31)
+        if value > most:
+            raise ConfigError(f"{name} is {value!r}, at most {most:,}")
+    return checked
 
 
 def native_settings(

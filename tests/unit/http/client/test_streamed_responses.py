@@ -10,7 +10,6 @@ from tests.unit.http.misbehaving import answering, origin, read_head
 
 import sennit
 from sennit import errors, http, testing
-from sennit._native import core
 
 PIECE = bytes(range(256)) * 64  # 16 KiB
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
