@@ -217,6 +217,29 @@ fn no_more_waits_for_a_reader_than_there_is_room_for() {
 }
 
 #[test]
+fn what_was_said_is_read_though_nothing_can_be_sent_any_more() {
+    let world = World::new(Settings::default());
+    let (mut wire, id) = open_upload(&world);
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    let mut sent = 0;
+    // The reader has enough, and more waits in the kernel.
+    for _ in 0..6 {
+        let mut rest = chunk.as_slice();
+        while let count @ 1.. = wire.send(&world, rest) {
+            sent += count;
+            rest = &rest[count..];
+        }
+    }
+    assert!(sent > 256 << 10);
+    drop(wire);
+    world.client.send_piece(&world.reactor, id, b"to nobody").unwrap();
+    world.turns();
+    let (data, over) = world.read(id);
+    assert!(data.len() > sent - 100, "{} of {sent}", data.len());
+    assert!(matches!(over, Some(BodyRead::Failed(_))), "{over:?}");
+}
+
+#[test]
 fn each_limit_is_counted() {
     let limits = Limits {
         max_head_size: 200,

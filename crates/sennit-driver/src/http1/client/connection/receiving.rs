@@ -67,7 +67,8 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         let inner = self.inner.borrow();
         match inner.request {
             Some(request) if inner.head_size > 0 && inner.response.is_empty() => {
-                self.client.room_for_data(request)
+                // To read into nothing would look like the end.
+                self.client.room_for_data(request).max(1)
             }
             _ => SCRATCH_SIZE,
         }

@@ -130,7 +130,6 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         let discarded = {
             let mut inner = self.inner.borrow_mut();
             inner.uploading = Uploading::Done;
-            inner.reading = Reading::Flowing;
             inner.send_error = Some(error);
             inner.stream.as_mut().map(Stream::discard)
         };
