@@ -7,8 +7,8 @@ use sennit_wire::coding::{Coding, CodingError, DecodeLimits, Decoder, Encoder, n
 
 use crate::http::errors;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, borrowed_slice, doc, free, guard, no_arguments,
-    none, one_argument, raise, row,
+    Args, Head, Object, Outcome, Raised, TypeSpec, borrowed_slice, doc, free, getter, guard,
+    no_arguments, none, one_argument, positional, raise, row,
 };
 
 #[repr(C)]
@@ -31,7 +31,10 @@ fn ended() -> Raised {
 #[cold]
 fn coding_error(error: CodingError) -> Raised {
     let (class, hint) = match error {
-        CodingError::TooLarge(_) | CodingError::TooDense(_) => (c"RemoteProtocolError", 413),
+        CodingError::TooLarge(_)
+        | CodingError::TooDense(_)
+        | CodingError::Nested(_)
+        | CodingError::TooManyParts => (c"RemoteProtocolError", 413),
         CodingError::Unknown => (c"RemoteProtocolError", 415),
         _ => (c"RemoteProtocolError", 400),
     };
@@ -131,11 +134,18 @@ unsafe extern "C" fn new_decompressor(
     })
 }
 
-one_argument!(decompress, Decompressor, |this, data| {
-    let data = bytes_of(&data)?;
+// decompress(data, max_output=None) -> bytes
+positional!(decompress, Decompressor, |this, args| {
+    args.expect("decompress", 1, 2)?;
+    let data = args.bytes(0)?;
+    let most = match args.optional(1) {
+        // None at all would never come to an end.
+        Some(_) => usize::try_from(args.integer(1)?).unwrap_or(0).max(1),
+        None => usize::MAX,
+    };
     let mut plain = Vec::new();
     let result = match this.decoder.borrow_mut().as_mut() {
-        Some(decoder) => decoder.push(data, &mut plain),
+        Some(decoder) => decoder.push_some(data, most, &mut plain),
         None => return Err(ended()),
     };
     if let Err(error) = result {
@@ -143,6 +153,11 @@ one_argument!(decompress, Decompressor, |this, data| {
         return Err(coding_error(error));
     }
     Object::bytes(&plain)
+});
+
+getter!(is_pending, Decompressor, |this| {
+    let decoder = this.decoder.borrow();
+    Ok(Object::boolean(decoder.as_ref().is_some_and(Decoder::is_pending)))
 });
 
 no_arguments!(finish_decompressor, Decompressor, |this| {
@@ -222,8 +237,14 @@ pub fn make_decompressor_type() -> Outcome<Object> {
             doc(c"Decompressor(content_encoding, max_size, max_ratio, /)\n--\n\nA body out of its codings."),
         )
         .methods(vec![
-            row!(one c"decompress", decompress, c"Decode bytes."),
+            row!(positional c"decompress", decompress,
+                c"decompress(data, max_output=None): decode bytes, as many as are asked for."),
             row!(noargs c"finish", finish_decompressor, c"The body has ended."),
         ])
+        .getters(&[(
+            c"is_pending",
+            is_pending,
+            c"Whether decompress(b\"\") may give more of what it was given.",
+        )])
         .build()
 }

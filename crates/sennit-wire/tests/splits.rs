@@ -14,6 +14,7 @@ const TIGHT: Limits = Limits {
     max_header_count: 6,
     max_chunk_extension: 8,
     max_trailer_size: 24,
+    max_interim_responses: 2,
 };
 
 /// Pieces that messages, good and bad, are made of.

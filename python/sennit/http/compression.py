@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit._native import core
 from sennit.errors import ConfigError
+from sennit.http.decoding import pieces_of
 from sennit.http.message import FileBody, Request, Response, counted
 from sennit.http.middleware import around, call
 
@@ -175,7 +176,7 @@ async def decompressed(
     Args:
         request: One whose body was not read yet.
         max_size: Bytes that it may become; the server's `max_body_size` by default.
-        max_ratio: How many times as large it may become, beyond its first 64 KiB.
+        max_ratio: How many times as large it may become, beyond its first MiB.
 
     Raises:
         RemoteProtocolError: The coding is not known (hint 415), the body is broken (400), or it
@@ -186,9 +187,6 @@ async def decompressed(
     with counted(request):
         decompressor = core.Decompressor(coding, limit, max_ratio)
         async for piece in request.stream():
-            plain = decompressor.decompress(piece)
-            if plain:
+            for plain in pieces_of(decompressor, piece):
                 yield plain
-        rest = decompressor.finish()
-        if rest:
-            yield rest
+        decompressor.finish()

@@ -211,6 +211,9 @@ fn settings(given: &Object) -> Outcome<Settings> {
         given,
         "max_head_size" => settings.limits.max_head_size, |value| value as usize;
         "max_header_count" => settings.limits.max_header_count, |value| value as usize;
+        "max_trailer_size" => settings.limits.max_trailer_size, |value| value as usize;
+        "max_chunk_extension" => settings.limits.max_chunk_extension, |value| value as usize;
+        "max_interim_responses" => settings.limits.max_interim_responses, |value| value as u8;
         "max_connections" => settings.max_connections, |value| value as u64;
         "max_connecting" => settings.max_connecting, |value| value as u64;
         "max_connections_per_origin" => settings.max_connections_per_origin, |value| value as u64;
@@ -363,8 +366,8 @@ positional!(request, HttpClient, |this, args| {
     if client.is_closed() {
         return Err(raise_ours(c"ClosedError", "the client is closed"));
     }
-    let (waiting, limit) = (client.statistics().waiting, client.settings().max_waiting);
-    if waiting >= limit {
+    if let Err(waiting) = client.admit() {
+        let limit = client.settings().max_waiting;
         let message =
             format!("{waiting} requests wait for a connection, limit {limit} (max_waiting)");
         return Err(raise_ours(c"OverloadedError", &message));
@@ -510,6 +513,14 @@ no_arguments!(statistics, HttpClient, |this| {
         ("open", counted.open),
         ("connecting", counted.connecting),
         ("waiting", counted.waiting),
+        ("refused", counted.refused),
+        ("pool_timeouts", counted.pool_timeouts),
+        ("connect_timeouts", counted.connect_timeouts),
+        ("read_timeouts", counted.read_timeouts),
+        ("write_timeouts", counted.write_timeouts),
+        ("total_timeouts", counted.total_timeouts),
+        ("too_large", counted.too_large),
+        ("protocol_errors", counted.protocol_errors),
     ])
 });
 

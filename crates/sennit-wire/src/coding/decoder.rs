@@ -1,37 +1,51 @@
 //! Coded bytes to plain ones.
 //!
 //! Laws:
-//! - Output is made in pieces of bounded size, and the limits are looked at after each: a bomb costs one piece more
-//!   than it may.
-//! - A body that ends early, or goes on behind its end, is an error: two recipients that differ in this read
-//!   different bodies.
+//! - Output is made in pieces of bounded size, no more than was asked for, and the limits are looked at after each: a
+//!   bomb costs one piece more than it may.
+//! - What one coding makes for the next is bounded as well: a body of a few hundred bytes that becomes nothing in the
+//!   end can be megabytes on the way. Work is in proportion to what was received.
 
-use std::io::Write;
-
-use flate2::{Decompress, FlushDecompress, Status};
-use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
-
+use super::codec::Codec;
 use super::{Coding, CodingError};
 
 /// Output that is made at a time.
 const PIECE: usize = 32 * 1024;
 
 /// Codings in a row; more have no use but to hide a bomb in a bomb.
-const MAX_CODINGS: usize = 3;
+const MAX_CODINGS: usize = 2;
 
-/// Output below which the ratio is not looked at: small bodies of one repeated byte are honest.
-const FREE: u64 = 64 * 1024;
+/// Output below which the ratio is not looked at: bodies of one repeated byte, 1,025:1 in gzip, are honest.
+const FREE: u64 = 1024 * 1024;
 
-/// RFC 9659: what a content coding may ask a recipient to hold, as a power of two.
-const ZSTD_WINDOW: u32 = 23;
+/// What one coding makes for another is coded, and does not become much smaller: beyond so many bytes it may be so
+/// many times what was received.
+const BETWEEN_FREE: u64 = 64 * 1024;
+const BETWEEN_RATIO: u32 = 16;
+
+/// Members of gzip and frames of zstd: each costs a microsecond, even an empty one. None is smaller than 8 bytes, so
+/// that only those beneath another coding can be too many.
+const FREE_PARTS: u64 = 1024;
+const LEAST_PART: u64 = 8;
 
 /// What decoding may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Bytes of all output.
     pub max_size: u64,
-    /// Output for each byte of input, once there are 64 KiB of output.
+    /// Output for each byte of input, once there is 1 MiB of output.
     pub max_ratio: u32,
+}
+
+/// What decoding has cost so far.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeCost {
+    /// Coded bytes.
+    pub received: u64,
+    /// Bytes that all codings have made, those for each other among them.
+    pub made: u64,
+    /// Members of gzip, frames of zstd.
+    pub parts: u64,
 }
 
 /// Decodes a body in one or several codings.
@@ -39,8 +53,21 @@ pub struct Decoder {
     /// The coding that was applied last comes first.
     stages: Vec<Stage>,
     limits: DecodeLimits,
-    received: u64,
-    given: u64,
+    cost: DecodeCost,
+    /// Pushed, and not used up from this place on.
+    held: Vec<u8>,
+    held_at: usize,
+}
+
+struct Stage {
+    codec: Codec,
+    /// What it has made: all of it is output, or is for the next stage.
+    made: u64,
+    /// More may come without more input.
+    is_pending: bool,
+    /// Room for what it makes, and what of that was not used up by the next stage.
+    piece: Vec<u8>,
+    rest: std::ops::Range<usize>,
 }
 
 impl Decoder {
@@ -56,12 +83,13 @@ impl Decoder {
                 continue;
             }
             let coding = Coding::of(name).ok_or(CodingError::Unknown)?;
-            stages.push(Stage::new(coding)?);
+            if stages.len() == MAX_CODINGS {
+                return Err(CodingError::Unknown);
+            }
+            let codec = Codec::new(coding)?;
+            stages.push(Stage { codec, made: 0, is_pending: false, piece: Vec::new(), rest: 0..0 });
         }
-        if stages.len() > MAX_CODINGS {
-            return Err(CodingError::Unknown);
-        }
-        Ok(Decoder { stages, limits, received: 0, given: 0 })
+        Ok(Decoder { stages, limits, cost: DecodeCost::default(), held: Vec::new(), held_at: 0 })
     }
 
     /// Whether anything is to be decoded.
@@ -69,298 +97,177 @@ impl Decoder {
         self.stages.is_empty()
     }
 
-    /// Decodes what has come, behind what is in `out` already.
+    /// What it has cost so far.
+    pub fn cost(&self) -> DecodeCost {
+        self.cost
+    }
+
+    /// Decodes all that has come, behind what is in `out` already.
     ///
     /// # Errors
     ///
     /// The bytes are not what they are said to be, or become too large. Nothing may be asked of it afterwards.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CodingError> {
-        self.received = self.received.saturating_add(input.len() as u64);
-        let mut budget = Budget { limits: self.limits, received: self.received, given: self.given };
-        let result = push_through(&mut self.stages, input, out, &mut budget);
-        self.given = budget.given;
-        result
+        self.push_some(input, usize::MAX, out).map(drop)
     }
 
-    /// The body has ended.
+    /// Decodes what has come, behind what is in `out` already, until so many bytes are made. True: there may be more,
+    /// and what was not used up of the input is kept until it is asked for.
     ///
     /// # Errors
     ///
-    /// [`CodingError::Truncated`].
+    /// As [`Decoder::push`].
+    pub fn push_some(
+        &mut self,
+        input: &[u8],
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, CodingError> {
+        self.cost.received = self.cost.received.saturating_add(input.len() as u64);
+        if self.held.is_empty() {
+            let used = self.run(input, most, out)?;
+            self.held.extend_from_slice(input.get(used..).unwrap_or_default());
+            return Ok(self.is_pending());
+        }
+        let mut held = std::mem::take(&mut self.held);
+        if !input.is_empty() {
+            held.drain(..std::mem::take(&mut self.held_at));
+            held.extend_from_slice(input);
+        }
+        self.held_at += self.run(held.get(self.held_at..).unwrap_or_default(), most, out)?;
+        if self.held_at < held.len() {
+            self.held = held;
+        } else {
+            self.held_at = 0;
+        }
+        Ok(self.is_pending())
+    }
+
+    /// Whether there may be more output without more input.
+    pub fn is_pending(&self) -> bool {
+        let has_rest = |stage: &Stage| stage.is_pending || !stage.rest.is_empty();
+        !self.held.is_empty() || self.stages.iter().any(has_rest)
+    }
+
+    /// The body has ended; what is left of it is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::push`], and [`CodingError::Truncated`].
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CodingError> {
         // A body of no bytes at all is what some send for an empty one.
-        if self.received == 0 {
+        if self.cost.received == 0 {
             return Ok(());
         }
-        let mut budget = Budget { limits: self.limits, received: self.received, given: self.given };
-        let mut stages = self.stages.as_mut_slice();
-        while let Some((stage, rest)) = stages.split_first_mut() {
-            let mut last = Vec::new();
-            stage.finish(&mut |piece| {
-                last.extend_from_slice(piece);
-                budget.check_size(last.len() as u64)
-            })?;
-            if !last.is_empty() {
-                push_through(rest, &last, out, &mut budget)?;
+        if self.is_pending() {
+            self.push(&[], out)?;
+        }
+        self.stages.iter().try_for_each(|stage| stage.codec.finish())
+    }
+
+    /// Decodes until the input is used up, or so much is made; how much was used up.
+    fn run(&mut self, input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<usize, CodingError> {
+        let end = out.len().saturating_add(most);
+        let mut bounds = Bounds { limits: self.limits, cost: &mut self.cost };
+        let mut used = 0;
+        match self.stages.as_mut_slice() {
+            [] => {
+                used = input.len().min(most);
+                let given = input.get(..used).unwrap_or_default();
+                bounds.check_size(bounds.cost.made + given.len() as u64)?;
+                bounds.cost.made += given.len() as u64;
+                out.extend_from_slice(given);
             }
-            stages = rest;
+            [only] => {
+                while out.len() < end && (only.is_pending || used < input.len()) {
+                    let rest = input.get(used..).unwrap_or_default();
+                    used += only.step(rest, end - out.len(), true, &mut bounds)?;
+                    only.give(out);
+                }
+            }
+            [first, last, ..] => loop {
+                // Each piece of the first goes through the last before the next is made.
+                while out.len() < end && (last.is_pending || !first.rest.is_empty()) {
+                    let between = first.piece.get(first.rest.clone()).unwrap_or_default();
+                    let taken = last.step(between, end - out.len(), true, &mut bounds)?;
+                    first.rest.start += taken;
+                    last.give(out);
+                }
+                if out.len() >= end || !(first.is_pending || used < input.len()) {
+                    break;
+                }
+                let rest = input.get(used..).unwrap_or_default();
+                used += first.step(rest, PIECE, false, &mut bounds)?;
+            },
         }
-        self.given = budget.given;
-        Ok(())
+        Ok(used)
     }
-}
-
-struct Budget {
-    limits: DecodeLimits,
-    received: u64,
-    given: u64,
-}
-
-impl Budget {
-    fn check_size(&self, more: u64) -> Result<(), CodingError> {
-        if self.given.saturating_add(more) > self.limits.max_size {
-            return Err(CodingError::TooLarge(self.limits.max_size));
-        }
-        self.check_ratio(self.given.saturating_add(more))
-    }
-
-    fn check_ratio(&self, given: u64) -> Result<(), CodingError> {
-        let most = self.received.saturating_mul(u64::from(self.limits.max_ratio));
-        if given > FREE && given > most {
-            return Err(CodingError::TooDense(self.limits.max_ratio));
-        }
-        Ok(())
-    }
-
-    fn give(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), CodingError> {
-        self.check_size(piece.len() as u64)?;
-        self.given = self.given.saturating_add(piece.len() as u64);
-        out.extend_from_slice(piece);
-        Ok(())
-    }
-}
-
-/// Pushes bytes through the stages that are left; each piece of one goes through all that follow before the next is
-/// made.
-fn push_through(
-    stages: &mut [Stage],
-    input: &[u8],
-    out: &mut Vec<u8>,
-    budget: &mut Budget,
-) -> Result<(), CodingError> {
-    let Some((stage, rest)) = stages.split_first_mut() else { return budget.give(input, out) };
-    stage.push(input, &mut |piece| push_through(rest, piece, out, budget))
-}
-
-type Give<'a> = dyn FnMut(&[u8]) -> Result<(), CodingError> + 'a;
-
-enum Stage {
-    Flate(Flate),
-    Brotli(Box<brotli::DecompressorWriter<Sink>>),
-    Zstd(Box<Zstd>),
 }
 
 impl Stage {
-    fn new(coding: Coding) -> Result<Self, CodingError> {
-        Ok(match coding {
-            Coding::Gzip | Coding::Deflate => Stage::Flate(Flate::new(coding)),
-            Coding::Brotli => {
-                Stage::Brotli(Box::new(brotli::DecompressorWriter::new(Sink::default(), PIECE)))
-            }
-            Coding::Zstd => Stage::Zstd(Box::new(Zstd::new()?)),
-        })
+    /// One step with some input, for at most so much output; how much was used up.
+    fn step(
+        &mut self,
+        input: &[u8],
+        most: usize,
+        is_last: bool,
+        bounds: &mut Bounds<'_>,
+    ) -> Result<usize, CodingError> {
+        if self.piece.is_empty() {
+            self.piece = vec![0; PIECE];
+        }
+        let size = most.min(PIECE);
+        let room = self.piece.get_mut(..size).unwrap_or_default();
+        let step = self.codec.step(input, room)?;
+        self.rest = 0..step.made;
+        self.made = self.made.saturating_add(step.made as u64);
+        // Room that is left says that nothing waits to be given; a member that has ended has given all.
+        self.is_pending = step.made == size && !step.has_ended;
+        bounds.charge(self.made, &step, is_last)?;
+        Ok(step.used)
     }
 
-    fn push(&mut self, input: &[u8], give: &mut Give<'_>) -> Result<(), CodingError> {
-        match self {
-            Stage::Flate(flate) => flate.push(input, give),
-            Stage::Brotli(writer) => push_brotli(writer, input, give),
-            Stage::Zstd(zstd) => zstd.push(input, give),
-        }
-    }
-
-    fn finish(&mut self, give: &mut Give<'_>) -> Result<(), CodingError> {
-        match self {
-            Stage::Flate(flate) => flate.finish(),
-            Stage::Brotli(writer) => {
-                writer.close().map_err(|_| CodingError::Truncated(Coding::Brotli))?;
-                give(&std::mem::take(&mut writer.get_mut().0))
-            }
-            Stage::Zstd(zstd) => zstd.finish(),
-        }
+    fn give(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.piece.get(self.rest.clone()).unwrap_or_default());
+        self.rest = 0..0;
     }
 }
 
-/// Where a stream of gzip or deflate stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FlateState {
-    /// No byte of this stream, or gzip member, has come.
-    Fresh,
-    Inside,
-    Ended,
+struct Bounds<'a> {
+    limits: DecodeLimits,
+    cost: &'a mut DecodeCost,
 }
 
-struct Flate {
-    coding: Coding,
-    inner: Decompress,
-    state: FlateState,
-}
-
-impl Flate {
-    fn new(coding: Coding) -> Self {
-        let inner = match coding {
-            Coding::Gzip => Decompress::new_gzip(15),
-            _ => Decompress::new(true),
-        };
-        Flate { coding, inner, state: FlateState::Fresh }
-    }
-
-    /// A stream or member begins. What is no zlib header is taken for bare deflate: its first byte says the method
-    /// and a window of no more than 32 KiB in zlib (RFC 1950 section 2.2).
-    fn begin(&mut self, first: u8) {
-        if self.coding == Coding::Gzip {
-            if self.state == FlateState::Ended {
-                self.inner = Decompress::new_gzip(15);
-            }
-        } else if first & 0x0F != 8 || first >> 4 > 7 {
-            self.inner = Decompress::new(false);
+impl Bounds<'_> {
+    /// Notes what a step of a stage has cost that has made so much in all.
+    fn charge(
+        &mut self,
+        made: u64,
+        step: &super::codec::Step,
+        is_last: bool,
+    ) -> Result<(), CodingError> {
+        self.cost.made = self.cost.made.saturating_add(step.made as u64);
+        self.cost.parts = self.cost.parts.saturating_add(u64::from(step.has_ended));
+        self.check_size(made)?;
+        let ratio = self.limits.max_ratio;
+        if is_last && self.is_too_dense(made, FREE, ratio) {
+            return Err(CodingError::TooDense(ratio));
         }
-        self.state = FlateState::Inside;
-    }
-
-    fn push(&mut self, mut input: &[u8], give: &mut Give<'_>) -> Result<(), CodingError> {
-        let mut piece = Vec::with_capacity(PIECE);
-        while let Some(first) = input.first() {
-            match self.state {
-                FlateState::Fresh => self.begin(*first),
-                // RFC 1952 section 2.2: members follow each other without anything between them.
-                FlateState::Ended if self.coding == Coding::Gzip => self.begin(*first),
-                FlateState::Ended => return Err(CodingError::Trailing(self.coding)),
-                FlateState::Inside => {}
-            }
-            loop {
-                piece.clear();
-                let before = (self.inner.total_in(), self.inner.total_out());
-                let status = self
-                    .inner
-                    .decompress_vec(input, &mut piece, FlushDecompress::None)
-                    .map_err(|_| CodingError::Malformed(self.coding))?;
-                let used = (self.inner.total_in() - before.0) as usize;
-                input = input.get(used..).unwrap_or_default();
-                if !piece.is_empty() {
-                    give(&piece)?;
-                }
-                if status == Status::StreamEnd {
-                    self.state = FlateState::Ended;
-                    break;
-                }
-                if input.is_empty() && piece.len() < piece.capacity() {
-                    break;
-                }
-                if used == 0 && piece.is_empty() {
-                    return Err(CodingError::Malformed(self.coding));
-                }
-            }
+        if !is_last && self.is_too_dense(made, BETWEEN_FREE, BETWEEN_RATIO) {
+            return Err(CodingError::Nested(BETWEEN_RATIO));
+        }
+        if self.cost.parts > FREE_PARTS + self.cost.received / LEAST_PART {
+            return Err(CodingError::TooManyParts);
         }
         Ok(())
     }
 
-    fn finish(&self) -> Result<(), CodingError> {
-        match self.state {
-            FlateState::Ended => Ok(()),
-            _ => Err(CodingError::Truncated(self.coding)),
-        }
-    }
-}
-
-/// Where the brotli writer puts its output.
-#[derive(Default)]
-struct Sink(Vec<u8>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+    fn check_size(&self, made: u64) -> Result<(), CodingError> {
+        let limit = self.limits.max_size;
+        if made > limit { Err(CodingError::TooLarge(limit)) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Input that brotli gets at a time: a byte becomes 16 MiB at most, most become a few hundred, so that what is made of
-/// this is bounded by the window that the format allows.
-const BROTLI_INPUT: usize = 64;
-
-fn push_brotli(
-    writer: &mut brotli::DecompressorWriter<Sink>,
-    input: &[u8],
-    give: &mut Give<'_>,
-) -> Result<(), CodingError> {
-    for mut part in input.chunks(BROTLI_INPUT) {
-        while !part.is_empty() {
-            let used = writer.write(part).map_err(|_| CodingError::Malformed(Coding::Brotli))?;
-            let made = std::mem::take(&mut writer.get_mut().0);
-            for piece in made.chunks(PIECE) {
-                give(piece)?;
-            }
-            if used == 0 {
-                return Err(CodingError::Trailing(Coding::Brotli));
-            }
-            part = part.get(used..).unwrap_or_default();
-        }
-    }
-    Ok(())
-}
-
-struct Zstd {
-    inner: zstd::stream::raw::Decoder<'static>,
-    /// A frame has begun and not ended.
-    is_inside: bool,
-}
-
-impl Zstd {
-    fn new() -> Result<Self, CodingError> {
-        let malformed = |_| CodingError::Malformed(Coding::Zstd);
-        let mut inner = zstd::stream::raw::Decoder::new().map_err(malformed)?;
-        inner.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW)).map_err(malformed)?;
-        Ok(Zstd { inner, is_inside: false })
-    }
-
-    fn push(&mut self, mut input: &[u8], give: &mut Give<'_>) -> Result<(), CodingError> {
-        // A run on nothing would begin a frame.
-        if input.is_empty() {
-            return Ok(());
-        }
-        let mut buffer = vec![0; PIECE];
-        loop {
-            // The library reads a frame that is there whole in another way, which is stricter about the size that it
-            // says of itself. Its first byte comes alone, so that the cut of the bytes changes nothing.
-            let part = if self.is_inside { input } else { input.get(..1).unwrap_or(input) };
-            let mut source = InBuffer::around(part);
-            let mut target = OutBuffer::around(buffer.as_mut_slice());
-            let hint = self
-                .inner
-                .run(&mut source, &mut target)
-                .map_err(|_| CodingError::Malformed(Coding::Zstd))?;
-            let made = target.pos();
-            input = input.get(source.pos()..).unwrap_or_default();
-            self.is_inside = hint != 0;
-            if made > 0 {
-                give(buffer.get(..made).unwrap_or_default())?;
-            }
-            // A frame whose end just fills the buffer has ended; another run would begin the next one.
-            if input.is_empty() && (hint == 0 || made < PIECE) {
-                return Ok(());
-            }
-            if hint == 0 {
-                // Another frame follows (RFC 8878 section 3.1).
-                self.inner.reinit().map_err(|_| CodingError::Malformed(Coding::Zstd))?;
-            }
-        }
-    }
-
-    fn finish(&self) -> Result<(), CodingError> {
-        if self.is_inside { Err(CodingError::Truncated(Coding::Zstd)) } else { Ok(()) }
+    fn is_too_dense(&self, made: u64, free: u64, ratio: u32) -> bool {
+        made > free && made > self.cost.received.saturating_mul(u64::from(ratio))
     }
 }

@@ -3,18 +3,20 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | `decoder` | coded bytes to plain ones, with limits that no bomb passes |
+//! | `codec` | one coding undone, a piece at a time |
 //! | `encoder` | plain bytes to coded ones |
 //! | `negotiate` | which coding a client takes (RFC 9110 section 12.5.3) |
 //!
 //! The algorithms are those of well-known crates; the rules and limits around them are here.
 
+mod codec;
 mod decoder;
 mod encoder;
 mod negotiate;
 
 use std::fmt;
 
-pub use decoder::{DecodeLimits, Decoder};
+pub use decoder::{DecodeCost, DecodeLimits, Decoder};
 pub use encoder::Encoder;
 pub use negotiate::negotiate;
 
@@ -71,6 +73,10 @@ pub enum CodingError {
     TooLarge(u64),
     /// They become more than so many times as large as they are.
     TooDense(u32),
+    /// What is coded twice is more than so many times as large with one coding undone.
+    Nested(u32),
+    /// They are made of more members or frames than their size allows.
+    TooManyParts,
 }
 
 impl fmt::Display for CodingError {
@@ -94,6 +100,13 @@ impl fmt::Display for CodingError {
                 f,
                 "body becomes more than {ratio} times as large when it is decoded, the limit (max_ratio)"
             ),
+            CodingError::Nested(ratio) => write!(
+                f,
+                "body in two codings becomes more than {ratio} times as large with one undone; only a bomb does"
+            ),
+            CodingError::TooManyParts => {
+                f.write_str("body is made of more members or frames than bytes were received for")
+            }
         }
     }
 }

@@ -172,7 +172,10 @@ impl fmt::Display for Fault {
                 write!(f, "more than {limit} blank lines before a start line")
             }
             F::TooManyInterimResponses { limit } => {
-                write!(f, "more than {limit} interim (1xx) responses to one request")
+                write!(
+                    f,
+                    "more than {limit} interim (1xx) responses to one request (max_interim_responses)"
+                )
             }
             F::BadMethod { byte } => write!(f, "method has {}; it must be a token", Byte(byte)),
             F::BadTarget { byte } => {

@@ -25,6 +25,9 @@ pub struct Limits {
     pub max_chunk_extension: usize,
     /// Trailer section of one chunked message with its blank line. Default 8 KiB.
     pub max_trailer_size: usize,
+    /// Interim (1xx) responses to one request. Default 8: 100 and one or two 103 are usual; curl and Go stop at about
+    /// five.
+    pub max_interim_responses: u8,
 }
 
 impl Limits {
@@ -35,6 +38,7 @@ impl Limits {
         max_header_count: 100,
         max_chunk_extension: 4 * 1024,
         max_trailer_size: 8 * 1024,
+        max_interim_responses: 8,
     };
 }
 

@@ -12,9 +12,6 @@ use super::fields::Facts;
 use super::head::{HeadScan, Side, lines_end_well, skip_blank_lines};
 use super::{Event, Field, FieldSlots, Framing, Limits, Step, Version};
 
-/// Interim responses to one request. 100 and one or two 103 are usual; curl and Go stop at about five.
-const MAX_INTERIM: u8 = 8;
-
 /// What a response answers, as far as it decides about the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
@@ -200,7 +197,7 @@ impl ResponseReader {
         let refused = match parse(limits, input.get(..end).unwrap_or_default(), slots, self.request)
         {
             Ok(head) => {
-                self.accept(&head)?;
+                self.accept(limits, &head)?;
                 return Ok(Step { consumed: skipped + head.bytes.len(), event: Event::Head(head) });
             }
             Err(refused) => refused,
@@ -213,14 +210,15 @@ impl ResponseReader {
     }
 
     /// The state behind a head.
-    fn accept(&mut self, head: &ResponseHead<'_, '_>) -> Result<(), Fault> {
+    fn accept(&mut self, limits: &Limits, head: &ResponseHead<'_, '_>) -> Result<(), Fault> {
         self.state = match head.framing {
             _ if head.upgrade => State::Upgraded,
             Framing::None if head.status < 200 => {
-                self.interim += 1;
-                if self.interim > MAX_INTERIM {
-                    return Err(Fault::TooManyInterimResponses { limit: u64::from(MAX_INTERIM) });
+                let limit = limits.max_interim_responses;
+                if self.interim >= limit {
+                    return Err(Fault::TooManyInterimResponses { limit: u64::from(limit) });
                 }
+                self.interim += 1;
                 State::START
             }
             Framing::None => State::Idle,

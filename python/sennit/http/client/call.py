@@ -27,6 +27,7 @@ class Owner(Protocol):
     reactor: Reactor
     native: core.HttpClient
     max_response_size: int
+    max_ratio: int
     cookies: CookieJar | None
     redirects: Redirects | None
     default_headers: tuple[tuple[str, str], ...]
@@ -133,6 +134,11 @@ class Call(asyncio.Future[Any]):
     def max_response_size(self) -> int:
         """Bytes that a decoded body may have."""
         return self.client.max_response_size
+
+    @property
+    def max_ratio(self) -> int:
+        """How many times as large a body may become when it is decoded."""
+        return self.client.max_ratio
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Give the request up."""

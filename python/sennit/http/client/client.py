@@ -11,7 +11,7 @@ from sennit.errors import ClosedError, DeadlineError, OverloadedError, SennitErr
 from sennit.http.client.call import Call
 from sennit.http.client.failures import make_failure, mark
 from sennit.http.client.following import interfere, try_again
-from sennit.http.client.limits import native_settings, seconds
+from sennit.http.client.limits import Limits, check_limits, native_settings, seconds
 from sennit.http.client.options import (
     Fields,
     Options,
@@ -87,6 +87,7 @@ class Client:
         keep_alive: False makes a new connection for every request.
         keep_alive_timeout: Seconds that an idle connection is kept.
         max_response_size: Bytes of one response's body, decoded or not; 100 MiB by default.
+        **limits: `max_ratio`, `max_head_size` and others of one response; see `Limits`.
 
     Raises:
         ConfigError: A setting makes no sense.
@@ -118,9 +119,10 @@ class Client:
         keep_alive: bool = True,
         keep_alive_timeout: float = 15.0,
         max_response_size: int = 100 * 1024 * 1024,
+        **limits: Unpack[Limits],
     ) -> None:
         self.reactor = current_reactor()
-        limits = {
+        named = {
             "max_connections": max_connections,
             "max_connections_per_origin": max_connections_per_origin,
             "max_connecting": max_connecting,
@@ -133,12 +135,13 @@ class Client:
             "total_timeout": total_timeout,
             "keep_alive_timeout": keep_alive_timeout,
         }
-        settings = native_settings(limits, keep_alive=keep_alive)
+        settings = native_settings(named, keep_alive=keep_alive) | check_limits(limits)
         self.cookies = jar_of(cookies)
         """The cookies that servers have set; None: they are not kept."""
         self.redirects = redirects_of(redirects)
         self.default_headers = merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
         self.max_response_size = max_response_size
+        self.max_ratio = limits.get("max_ratio", 100)
         self._retry = retry
         self._on_request, self._on_response = on_request, on_response
         self._is_watched = any(one is not None for one in (retry, on_request, on_response))

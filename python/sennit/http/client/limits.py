@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
 
 from sennit._native import core
 from sennit.errors import ConfigError
 
-__all__ = ["CLIENT_LIMITS", "ClientLimit", "native_settings", "seconds"]
+__all__ = [
+    "CLIENT_LIMITS",
+    "RESPONSE_LIMITS",
+    "ClientLimit",
+    "Limits",
+    "check_limits",
+    "native_settings",
+    "seconds",
+]
 
 _CONNECTIONS_OF_DESCRIPTORS = 0.8
 """Share of the descriptor limit that connections may take."""
@@ -28,35 +37,89 @@ class ClientLimit(NamedTuple):
     unit: str
     """`s`, `bytes`, or what is counted."""
     meaning: str
+    counter: str = ""
+    """What counts in `client.statistics()` how often it was reached."""
     usual: str = ""
     """The default in words, where it is no number."""
 
 
 CLIENT_LIMITS = (
     ClientLimit("max_connections", None, "connections", "open at once to all origins; further "
-                "requests wait", "80 % of the descriptors"),
+                "requests wait", usual="80 % of the descriptors"),
     ClientLimit("max_connections_per_origin", 100, "connections", "open at once to one origin, "
                 "those being made included; further requests wait"),
     ClientLimit("max_connecting", 16, "connections", "being made at once to one origin; a request "
                 "that waits takes one that becomes free, if that comes first"),
     ClientLimit("max_waiting", 1_000_000, "requests", "that wait for a connection; further ones "
-                "are refused with OverloadedError"),
+                "are refused with OverloadedError", "refused"),
     ClientLimit("max_response_size", 100 * 2**20, "bytes", "of a body that is read whole, decoded "
-                "or not; more is refused. One that is read in pieces has no limit"),
+                "or not; more is refused. One that is read in pieces has no limit. What is too large as it "
+                "was sent counts", "too_large"),
     ClientLimit("connect_timeout", 10.0, "s", "a connection to one address, TLS included. The "
-                "next address is tried beside one that is silent for 250 ms (RFC 8305)"),
-    ClientLimit("pool_timeout", 60.0, "s", "waiting until a connection may be made or is free"),
+                "next address is tried beside one that is silent for 250 ms (RFC 8305)",
+                "connect_timeouts"),
+    ClientLimit("pool_timeout", 60.0, "s", "waiting until a connection may be made or is free",
+                "pool_timeouts"),
     ClientLimit("read_timeout", None, "s", "without a byte of a response that is waited for. By "
                 "default a head and a whole response have the request's total time, and only what "
                 "is read in pieces has this limit; one that is given holds for all of them",
-                "60 s in pieces"),
-    ClientLimit("write_timeout", 60.0, "s", "without a byte of a request taken by the peer"),
+                "read_timeouts", "60 s in pieces"),
+    ClientLimit("write_timeout", 60.0, "s", "without a byte of a request taken by the peer",
+                "write_timeouts"),
     ClientLimit("total_timeout", 60.0, "s", "one request with its redirects and retries, to the "
                 "last byte of the response; with `stream` to its head. `timeout` of a request "
-                "stands instead of it"),
+                "stands instead of it", "total_timeouts"),
     ClientLimit("keep_alive_timeout", 15.0, "s", "an idle connection; then it is closed"),
 )  # fmt: skip
-"""All limits, each a keyword of `http.Client`."""
+"""What a client takes its time and its connections by; each a keyword of `http.Client`."""
+
+RESPONSE_LIMITS = (
+    ClientLimit("max_ratio", 100, "times", "as large a body may become when it is decoded, beyond "
+                "its first MiB"),
+    ClientLimit("max_head_size", 32 * 1024, "bytes", "of the status line and all fields",
+                "protocol_errors"),
+    ClientLimit("max_header_count", 100, "fields", "of a head, and of a trailer section; 256 at "
+                "most", "protocol_errors"),
+    ClientLimit("max_interim_responses", 8, "responses", "1xx before the final one; 255 at most",
+                "protocol_errors"),
+    ClientLimit("max_trailer_size", 8 * 1024, "bytes", "of the trailer section behind a body in "
+                "chunks", "protocol_errors"),
+    ClientLimit("max_chunk_extension", 4 * 1024, "bytes", "of all chunk extensions of a body",
+                "protocol_errors"),
+)  # fmt: skip
+"""What one response may cost; each a keyword of `http.Client` too."""
+
+_MOST = {"max_header_count": 256, "max_interim_responses": 255}
+
+
+class Limits(TypedDict, total=False):
+    """The keywords of `RESPONSE_LIMITS`."""
+
+    max_ratio: int
+    max_head_size: int
+    max_header_count: int
+    max_interim_responses: int
+    max_trailer_size: int
+    max_chunk_extension: int
+
+
+def check_limits(given: Limits) -> dict[str, int]:
+    """The limits of one response that are given.
+
+    Raises:
+        ConfigError: A name is none of a limit, or its value makes no sense.
+    """
+    checked: dict[str, int] = {}
+    values: Mapping[str, Any] = given
+    for name, value in values.items():
+        if name not in Limits.__annotations__:
+            known = ", ".join(sorted(Limits.__annotations__))
+            raise ConfigError(f"{name} is no setting; limits of a response are {known}")
+        checked[name] = _at_least_one(name, value)
+        most = _MOST.get(name, 2**31)
+        if value > most:
+            raise ConfigError(f"{name} is {value!r}, at most {most:,}")
+    return checked
 
 
 def native_settings(given: dict[str, float | None], *, keep_alive: bool) -> dict[str, float]:
@@ -71,12 +134,12 @@ def native_settings(given: dict[str, float | None], *, keep_alive: bool) -> dict
     """
     descriptors = core.raise_descriptor_limit()
     settings = {"keep_alive": float(keep_alive), "stream_read_timeout": _SILENCE}
-    for name, default, unit, _, _ in CLIENT_LIMITS:
-        value = given[name]
-        if value is None and default is None:
+    for limit in CLIENT_LIMITS:
+        value = given[limit.name]
+        if value is None and limit.default is None:
             continue
-        check = seconds if unit == "s" else _at_least_one
-        settings[name] = check(name, value)
+        check = seconds if limit.unit == "s" else _at_least_one
+        settings[limit.name] = check(limit.name, value)
     settings.setdefault("max_connections", max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS)))
     if "read_timeout" in settings:
         settings["stream_read_timeout"] = settings["read_timeout"]

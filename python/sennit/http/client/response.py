@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from sennit._native import core
-from sennit.errors import RemoteProtocolError, SennitError, StatusError
+from sennit.errors import OverloadedError, RemoteProtocolError, SennitError, StatusError
 from sennit.http.charset import decode_text
 from sennit.http.client.failures import DECODING, mark
+from sennit.http.decoding import pieces_of
 from sennit.http.headers import Headers
 from sennit.http.json_codec import decode_json
 from sennit.http.policy.hosts import origin_of, without_secrets
 
-__all__ = ["Asked", "ClientResponse", "Head"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Asked", "ClientResponse", "Head", "decoded"]
+
+_FOR_EVER = 2**62
+"""Bytes: what is decoded is counted by whoever reads it."""
+
+_TOO_LARGE = 413
 
 
 class Asked(Protocol):
@@ -26,9 +36,24 @@ class Asked(Protocol):
     def max_response_size(self) -> int:
         """Bytes that its decoded body may have."""
 
+    @property
+    def max_ratio(self) -> int:
+        """How many times as large its body may become when it is decoded."""
 
-_MAX_RATIO = 1000
-"""How many times as large a decoded body may be, beyond its first 64 KiB: gzip cannot do more."""
+
+def decoded(decompressor: core.Decompressor, data: bytes) -> Iterator[bytes]:
+    """What some bytes become, in pieces of at most 256 KiB.
+
+    Raises:
+        OverloadedError: It becomes too much for what it is.
+        RemoteProtocolError: It cannot be decoded.
+    """
+    try:
+        yield from pieces_of(decompressor, data)
+    except RemoteProtocolError as error:
+        if error.hint == _TOO_LARGE:
+            raise OverloadedError(str(error)) from None
+        raise
 
 
 class Head:
@@ -82,12 +107,12 @@ class Head:
     def discard(self) -> None:
         """Nobody will read the body: another request follows."""
 
-    def _decompressor(self, max_size: int) -> core.Decompressor | None:
+    def _decompressor(self, max_ratio: int) -> core.Decompressor | None:
         """What undoes the content codings; None: there are none, or they are not known."""
         if not self._is_coded:
             return None
         try:
-            return core.Decompressor(self.headers["content-encoding"], max_size, _MAX_RATIO)
+            return core.Decompressor(self.headers["content-encoding"], _FOR_EVER, max_ratio)
         except RemoteProtocolError:
             # RFC 9110 section 8.4: whoever knows the coding can still do something with it.
             return None
@@ -107,12 +132,13 @@ class Head:
 class ClientResponse(Head):
     """A response that has come whole."""
 
-    __slots__ = ("_body", "_max_size")
+    __slots__ = ("_body", "_max_ratio", "_max_size")
 
     def __init__(self, call: Asked, status: int, head: bytes, is_coded: bool, body: bytes) -> None:
         super().__init__(call, status, head, is_coded)
         self._body = body
-        self._max_size = call.max_response_size if is_coded else 0
+        if is_coded:
+            self._max_size, self._max_ratio = call.max_response_size, call.max_ratio
 
     def __repr__(self) -> str:
         return f"<sennit.http.ClientResponse {self.status} {len(self._body)} bytes>"
@@ -121,19 +147,37 @@ class ClientResponse(Head):
         """The body, without its content codings (gzip, deflate, br, zstd).
 
         Raises:
-            RemoteProtocolError: It cannot be decoded, or would become larger than
-                `max_response_size`.
+            OverloadedError: It would become larger than `max_response_size`, or `max_ratio` times
+                as large as it is.
+            RemoteProtocolError: It cannot be decoded.
         """
         if self._is_coded:
-            decompressor = self._decompressor(self._max_size)
+            decompressor = self._decompressor(self._max_ratio)
             if decompressor is not None:
                 try:
-                    self._body = decompressor.decompress(self._body) + decompressor.finish()
+                    self._body = await self._decode(decompressor, self._body)
                 except SennitError as error:
                     self._marked(error, DECODING)
                     raise
             self._is_coded = False
         return self._body
+
+    async def _decode(self, decompressor: core.Decompressor, coded: bytes) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        for start in range(0, len(coded), _PIECE):
+            for plain in decoded(decompressor, coded[start : start + _PIECE]):
+                size += len(plain)
+                if size > self._max_size:
+                    raise OverloadedError(
+                        f"the body is larger than {self._max_size:,} bytes when it is decoded "
+                        "(max_response_size)"
+                    )
+                if pieces:
+                    await asyncio.sleep(0)
+                pieces.append(plain)
+        decompressor.finish()
+        return b"".join(pieces)
 
     async def text(self) -> str:
         """The body as text, in the charset of its content type, UTF-8 by default.

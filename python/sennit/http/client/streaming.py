@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sennit.errors import ClosedError, OverloadedError, SennitError
 from sennit.http.charset import decode_text
 from sennit.http.client.failures import DECODING, RECEIVING, mark
-from sennit.http.client.response import Head
+from sennit.http.client.response import Head, decoded
 from sennit.http.json_codec import decode_json
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ __all__ = ["ResponseStream", "StreamHead", "StreamedResponse", "send_body"]
 
 _TURN = 64
 """Pieces of a plain iterator after which the other tasks have their turn."""
-
-_FOR_EVER = 2**62
-"""Bytes: a body that is read in pieces has no limit, whoever reads it counts."""
 
 
 async def send_body(call: Call, body: Sendable, number: int) -> None:
@@ -128,7 +125,7 @@ class StreamedResponse(StreamHead):
         return self
 
     async def stream(self, *, decode: bool = True) -> AsyncIterator[bytes]:
-        """The body in pieces of at least one byte, once.
+        """The body in pieces of 1 byte to 256 KiB, once.
 
         Args:
             decode: Without its content codings; False: as it was sent.
@@ -137,24 +134,24 @@ class StreamedResponse(StreamHead):
             ClosedError: The response, or the client, is closed.
             ConnectionLostError: The connection was lost before the end of the body.
             DeadlineError: Nothing came for longer than `read_timeout`.
+            OverloadedError: It becomes more than `max_ratio` times as large when it is decoded.
             RemoteProtocolError: The body breaks the protocol, or cannot be decoded.
             RuntimeError: It was read already.
         """
         if self._was_begun:
             raise RuntimeError("the body of this response was read, or is being read, already")
         self._was_begun = True
-        decompressor = self._decompressor(_FOR_EVER) if decode else None
+        decompressor = self._decompressor(self._call.max_ratio) if decode else None
         while piece := await self._read():
-            if decompressor is not None:
-                with self._decoding():
-                    piece = decompressor.decompress(piece)
-            if piece:
+            if decompressor is None:
                 yield piece
+                continue
+            with self._decoding():
+                for plain in decoded(decompressor, piece):
+                    yield plain
         if decompressor is not None:
             with self._decoding():
-                rest = decompressor.finish()
-            if rest:
-                yield rest
+                decompressor.finish()
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
@@ -190,7 +187,7 @@ class StreamedResponse(StreamHead):
             max_size: Bytes that it may have; the client's `max_response_size` by default.
 
         Raises:
-            OverloadedError: It is larger.
+            OverloadedError: It is larger, or becomes `max_ratio` times as large as it came.
             SennitError: As for `stream`.
         """
         limit = self._call.client.max_response_size if max_size is None else max_size

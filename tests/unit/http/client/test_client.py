@@ -327,6 +327,11 @@ def test_what_would_break_the_request_is_not_sent(arguments: dict) -> None:
         ("total_timeout", 0),
         ("connect_timeout", -1),
         ("max_connecting", 1.5),
+        ("max_ratio", 0),
+        ("max_head_size", 1.5),
+        ("max_interim_responses", 256),
+        ("max_header_count", 257),
+        ("max_headers", 5),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(name: str, value: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import sennit
 from sennit import errors, http
-from sennit.http.client.limits import CLIENT_LIMITS
+from sennit.http.client.limits import CLIENT_LIMITS, RESPONSE_LIMITS, Limits
 
 
 def test_every_limit_is_a_keyword_with_the_default_of_the_table() -> None:
@@ -17,9 +17,19 @@ def test_every_limit_is_a_keyword_with_the_default_of_the_table() -> None:
     }
     named = {name for name in parameters if name.startswith("max_") or name.endswith("_timeout")}
     assert named == {limit.name for limit in CLIENT_LIMITS}
+    assert set(Limits.__annotations__) == {limit.name for limit in RESPONSE_LIMITS}
 
 
-@pytest.mark.parametrize("name", [limit.name for limit in CLIENT_LIMITS])
+def test_every_counter_of_the_table_counts() -> None:
+    async def main() -> None:
+        async with http.Client() as client:
+            counters = {limit.counter for limit in (*CLIENT_LIMITS, *RESPONSE_LIMITS)} - {""}
+            assert counters <= client.statistics().keys()
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize("name", [limit.name for limit in (*CLIENT_LIMITS, *RESPONSE_LIMITS)])
 @pytest.mark.parametrize("value", [0, -1, "1", float("nan")])
 def test_a_limit_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
     async def main() -> None:

@@ -120,6 +120,11 @@ def test_the_queue_has_a_size() -> None:
             calls = [client.get("http://127.0.0.1:1/") for _ in range(5)]
             with pytest.raises(errors.OverloadedError, match=r"limit 5 \(max_waiting\)"):
                 await client.get("http://127.0.0.1:1/")
+            assert client.statistics()["refused"] == 1
+            # Who was given up waits no more.
+            calls.pop().cancel()
+            assert client.statistics()["waiting"] == 4
+            calls.append(client.get("http://127.0.0.1:1/"))
             assert all(
                 isinstance(outcome, errors.ConnectError)
                 for outcome in await asyncio.gather(*calls, return_exceptions=True)
@@ -144,6 +149,7 @@ def test_a_silent_address_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch)
             del places[1]
             with pytest.raises(errors.DeadlineError, match="longer than connect_timeout"):
                 await client.get("http://one.example/")
+            assert client.statistics()["connect_timeouts"] == 1
         for sock in (listening, *filling):
             sock.close()
         await server.close(0)
@@ -391,5 +397,33 @@ def test_the_answer_to_a_request_that_was_given_up_is_nobody_s() -> None:
             fast = client.get(url + "/fast")
             slow.cancel()
             assert await (await fast).text() == "ok"
+
+    sennit.run(main())
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "answer"),
+    [
+        ("max_head_size", 100, OK.replace(b"\r\n", b"\r\nA: " + b"b" * 99 + b"\r\n", 1)),
+        ("max_header_count", 2, OK.replace(b"\r\n", b"\r\nA: b\r\nA: b\r\n", 1)),
+        ("max_interim_responses", 1, b"HTTP/1.1 103 E\r\n\r\n" * 2 + OK),
+        ("max_trailer_size", 20, CHUNKED + b"0\r\nA: " + b"b" * 20 + b"\r\n\r\n"),
+        ("max_chunk_extension", 9, CHUNKED + b"1;aaaaaa=bbbbbb\r\nx\r\n0\r\n\r\n"),
+    ],
+)
+def test_the_sizes_inside_of_a_response_are_settings(name: str, limit: int, answer: bytes) -> None:
+    settings: dict[str, Any] = {name: limit}
+
+    async def main() -> None:
+        async with origin(answering(answer)) as url, http.Client() as client:
+            assert (await client.get(url)).status == 200
+        async with origin(answering(answer)) as url, http.Client(**settings) as client:
+            with pytest.raises(errors.RemoteProtocolError, match=name):
+                await client.get(url)
+            counted = client.statistics()
+            assert (counted["protocol_errors"], counted["failures"]) == (1, 1)
 
     sennit.run(main())

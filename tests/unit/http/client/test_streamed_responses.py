@@ -10,7 +10,6 @@ from tests.unit.http.misbehaving import answering, origin, read_head
 
 import sennit
 from sennit import errors, http, testing
-from sennit._native import core
 
 PIECE = bytes(range(256)) * 64  # 16 KiB
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -245,67 +244,6 @@ def test_whoever_does_not_read_is_not_timed_out() -> None:
         await server.close(0)
 
     testing.run(main())
-
-
-def coded(coding: str, plain: bytes) -> bytes:
-    compressor = core.Compressor(coding, 5)
-    return compressor.compress(plain) + compressor.finish()
-
-
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-def test_content_codings_are_undone(coding: str) -> None:
-    plain = b"".join(b"%d " % number for number in range(50_000))
-    packed = coded(coding, plain)
-
-    def handler(request: http.Request) -> http.Response:
-        assert coding in request.headers["accept-encoding"]
-        return http.Response(packed, headers={"content-encoding": coding})
-
-    async def scenario(url: str, client: http.Client) -> None:
-        response = await client.get(url)
-        assert await response.body() == plain
-        assert await response.body() == plain
-        assert response.headers["content-encoding"] == coding
-        async with client.stream("GET", url) as streamed:
-            assert b"".join([piece async for piece in streamed.stream()]) == plain
-        async with client.stream("GET", url) as streamed:
-            raw = [piece async for piece in streamed.stream(decode=False)]
-            assert b"".join(raw) == packed
-
-    with_server(handler, scenario)
-
-
-def test_a_bomb_is_not_unpacked() -> None:
-    bomb = coded("zstd", bytes(50 * 2**20))
-
-    async def scenario(url: str, client: http.Client) -> None:
-        response = await client.get(url)
-        with pytest.raises(errors.RemoteProtocolError, match=r"1,000|larger than"):
-            await response.body()
-        async with client.stream("GET", url) as streamed:
-            with pytest.raises((errors.RemoteProtocolError, errors.OverloadedError)):
-                await streamed.body()
-
-    handler = lambda _: http.Response(bomb, headers={"content-encoding": "zstd"})  # noqa: E731
-    with_server(handler, scenario, max_response_size=2**20)
-
-
-def test_a_coding_that_nobody_knows_is_left_to_the_caller() -> None:
-    async def scenario(url: str, client: http.Client) -> None:
-        assert await (await client.get(url)).body() == b"as it is"
-
-    handler = lambda _: http.Response(b"as it is", headers={"content-encoding": "x-own"})  # noqa: E731
-    with_server(handler, scenario)
-
-
-def test_a_broken_coding_says_so() -> None:
-    async def scenario(url: str, client: http.Client) -> None:
-        response = await client.get(url)
-        with pytest.raises(errors.RemoteProtocolError, match="gzip"):
-            await response.text()
-
-    handler = lambda _: http.Response(b"no gzip", headers={"content-encoding": "gzip"})  # noqa: E731
-    with_server(handler, scenario)
 
 
 def test_redirects_and_cookies_work_for_streams() -> None:

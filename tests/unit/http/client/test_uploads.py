@@ -261,6 +261,7 @@ def test_a_peer_that_takes_nothing_runs_into_the_write_timeout() -> None:
                 await client.post("http://127.0.0.1/", body=[PIECE] * 10_000)
             assert caught.value.step == "sending the request"
             assert 7 <= client.reactor.time() - begin < 8
+            assert client.statistics()["write_timeouts"] == 1
         await server.close(0)
 
     testing.run(main())

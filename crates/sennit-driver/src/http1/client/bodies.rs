@@ -8,7 +8,7 @@ use super::exchange::Failure;
 pub(super) const UPLOAD_HIGH: usize = 64 * 1024;
 /// Below which more is asked for again.
 pub(super) const UPLOAD_LOW: usize = 16 * 1024;
-/// Bytes of a response's body that wait to be read, above which the socket is not read any more.
+/// Bytes of a response's body that wait to be read, at most: then the socket is not read any more.
 pub(super) const DOWNLOAD_HIGH: usize = 256 * 1024;
 /// Below which it is read again.
 pub(super) const DOWNLOAD_LOW: usize = 64 * 1024;

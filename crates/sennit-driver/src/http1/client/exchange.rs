@@ -185,6 +185,8 @@ pub(super) struct Exchange<H: Host, C: Caller<H>> {
     pub is_idempotent: bool,
     pub upload: Option<Box<Upload>>,
     pub download: Option<Box<Download>>,
+    /// Its name is in its origin's queue.
+    pub is_queued: bool,
     /// It was sent again once already.
     pub is_retried: bool,
     pub connection: Option<Weak<Connection<H, C>>>,
@@ -203,6 +205,7 @@ impl<H: Host, C: Caller<H>> Exchange<H, C> {
             download: outgoing.is_streamed.then(Box::default),
             kind: outgoing.kind,
             is_idempotent: outgoing.is_idempotent,
+            is_queued: false,
             is_retried: false,
             connection: None,
         }

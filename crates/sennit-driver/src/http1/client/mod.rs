@@ -87,6 +87,41 @@ pub struct Statistics {
     pub connecting: u64,
     /// Requests that wait for a connection now.
     pub waiting: u64,
+    /// Requests that were not taken because too many waited.
+    pub refused: u64,
+    /// Requests that found no connection in time.
+    pub pool_timeouts: u64,
+    /// Requests whose connection was not made in time.
+    pub connect_timeouts: u64,
+    /// Requests whose peer was silent for too long.
+    pub read_timeouts: u64,
+    /// Requests whose peer took nothing for too long.
+    pub write_timeouts: u64,
+    /// Requests that took too long as a whole.
+    pub total_timeouts: u64,
+    /// Responses that were too large.
+    pub too_large: u64,
+    /// Responses that broke the protocol, limits of a head included.
+    pub protocol_errors: u64,
+    /// Looks at an origin for a request that may start.
+    pub looks: u64,
+}
+
+impl Statistics {
+    fn count_failure(&mut self, cause: &Cause) {
+        self.failures += 1;
+        let counter = match cause {
+            Cause::PoolTimedOut => &mut self.pool_timeouts,
+            Cause::ConnectTimedOut => &mut self.connect_timeouts,
+            Cause::ReadTimedOut => &mut self.read_timeouts,
+            Cause::WriteTimedOut => &mut self.write_timeouts,
+            Cause::TimedOut => &mut self.total_timeouts,
+            Cause::TooLarge(_) => &mut self.too_large,
+            Cause::Protocol(_) => &mut self.protocol_errors,
+            Cause::System(_) | Cause::Closed | Cause::Refused(_) | Cause::ClientClosed => return,
+        };
+        *counter += 1;
+    }
 }
 
 /// A client: its origins, its connections, and the requests under way.
@@ -100,14 +135,18 @@ pub struct Client<H: Host, C: Caller<H>> {
     /// Those that were forgotten: their places are used again.
     free_origins: RefCell<Vec<OriginId>>,
     exchanges: RefCell<Exchanges<H, C>>,
-    /// Requests in the queues of all origins, those that were given up since among them.
+    /// Requests in the queues of all origins.
     waiting: Cell<usize>,
-    /// The origins that have a queue, in the order of their turns.
+    /// The origins whose own limits may let them start a request, in the order of their turns.
     turns: RefCell<VecDeque<OriginId>>,
+    /// Idle connections of all origins.
+    idle: Cell<usize>,
+    /// The origins that may have some.
+    rested: RefCell<VecDeque<OriginId>>,
     /// No connection is made before: the process ran out of descriptors.
     rests_until: Cell<Nanos>,
     armed_at: Cell<Nanos>,
-    statistics: Cell<Statistics>,
+    statistics: RefCell<Statistics>,
     /// A pump that starts another would go deeper with every failing connect.
     is_pumping: Cell<bool>,
     is_notified: Cell<bool>,
@@ -129,9 +168,11 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             exchanges: RefCell::default(),
             waiting: Cell::new(0),
             turns: RefCell::default(),
+            idle: Cell::new(0),
+            rested: RefCell::default(),
             rests_until: Cell::new(0),
             armed_at: Cell::new(NEVER),
-            statistics: Cell::default(),
+            statistics: RefCell::default(),
             is_pumping: Cell::new(false),
             is_notified: Cell::new(false),
         });
@@ -156,15 +197,11 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
 
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let mut statistics = self.statistics.get();
-        statistics.waiting = self.waiting.get() as u64;
-        statistics
+        Statistics { waiting: self.waiting.get() as u64, ..*self.statistics.borrow() }
     }
 
     fn count(&self, change: impl FnOnce(&mut Statistics)) {
-        let mut statistics = self.statistics.get();
-        change(&mut statistics);
-        self.statistics.set(statistics);
+        change(&mut self.statistics.borrow_mut());
     }
 
     /// A new origin, which is tried at each of its addresses in turn.
@@ -182,10 +219,9 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
 
     /// Forgets an origin. False: it has connections or requests.
     pub fn forget_origin(&self, origin: OriginId) -> bool {
-        let is_used = self.exchanges.borrow().iter().any(|exchange| exchange.origin == origin);
         let mut origins = self.origins.borrow_mut();
         let Some(slot) = origins.get_mut(origin.0) else { return true };
-        if is_used || slot.open > 0 {
+        if slot.requests > 0 || slot.open > 0 {
             return false;
         }
         slot.route = Route::default();
@@ -200,13 +236,30 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         }
     }
 
+    /// Whether another request may wait for a connection; if not, that is counted, and how many wait is told.
+    ///
+    /// # Errors
+    ///
+    /// As many as [`Settings::max_waiting`] wait already.
+    pub fn admit(&self) -> Result<(), u64> {
+        let waiting = self.waiting.get() as u64;
+        if waiting < self.settings.max_waiting {
+            return Ok(());
+        }
+        self.count(|statistics| statistics.refused += 1);
+        Err(waiting)
+    }
+
     /// Sends a request, now or when a connection is to be had. The outcome is told later, never from here.
     pub fn request(&self, reactor: &Reactor<H>, outgoing: Outgoing, call: C::Call) -> RequestId {
         let now = reactor.now();
         let exchange = Exchange::new(outgoing, call, now, self.settings.pool_timeout);
-        let (deadline, origin) = (exchange.wait_deadline, exchange.origin);
+        let deadline = exchange.wait_deadline;
+        if let Some(origin) = self.origins.borrow_mut().get_mut(exchange.origin.0) {
+            origin.requests += 1;
+        }
         let id = self.exchanges.borrow_mut().insert(exchange);
-        self.enqueue(id, origin, false);
+        self.enqueue(id, false);
         self.count(|statistics| statistics.requests += 1);
         self.look_at(reactor, deadline);
         // The caller is in the middle of something: nothing of it is called before the next turn.
@@ -216,7 +269,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
 
     /// Gives a request up; its connection, if it has one, is closed. The call is given back.
     pub fn cancel(&self, reactor: &Reactor<H>, id: RequestId) -> Option<C::Call> {
-        let exchange = self.exchanges.borrow_mut().remove(id)?;
+        let exchange = self.take_out(id)?;
         self.count(|statistics| statistics.cancelled += 1);
         let connection = exchange.connection.as_ref().and_then(Weak::upgrade);
         if let Some(connection) = connection {
@@ -226,23 +279,14 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         Some(exchange.call)
     }
 
-    fn forget_queues(&self) {
-        self.origins.borrow_mut().iter_mut().for_each(|origin| origin.waiting.clear());
-        self.turns.borrow_mut().clear();
-        self.waiting.set(0);
-    }
-
     /// Closes every connection; requests under way fail.
     pub fn close(&self, reactor: &Reactor<H>) {
         if self.is_closed.replace(true) {
             return;
         }
-        let idle: Vec<_> =
-            self.origins.borrow_mut().iter_mut().flat_map(|o| o.idle.drain(..)).collect();
-        for connection in idle {
+        for connection in self.forget_queues() {
             connection.drop_silently(reactor);
         }
-        self.forget_queues();
         let left = self.exchanges.borrow_mut().drain();
         for exchange in left {
             if let Some(connection) = exchange.connection.as_ref().and_then(Weak::upgrade) {
@@ -275,11 +319,10 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
     }
 
     fn settle(&self, reactor: &Reactor<H>, id: RequestId, outcome: Result<Response, Failure>) {
-        let exchange = self.exchanges.borrow_mut().remove(id);
-        if let Some(exchange) = exchange {
-            self.count(|statistics| match outcome {
+        if let Some(exchange) = self.take_out(id) {
+            self.count(|statistics| match &outcome {
                 Ok(_) => statistics.responses += 1,
-                Err(_) => statistics.failures += 1,
+                Err(failure) => statistics.count_failure(&failure.cause),
             });
             self.caller.finished(reactor, exchange.call, outcome);
         }
@@ -313,10 +356,10 @@ impl<H: Host, C: Caller<H>> Source<H> for Client<H, C> {
             return self.close(reactor);
         }
         self.is_closed.set(true);
+        let idle = self.forget_queues();
         let origins = std::mem::take(&mut *self.origins.borrow_mut());
         let left = self.exchanges.borrow_mut().drain();
-        self.turns.borrow_mut().clear();
-        self.waiting.set(0);
+        drop(idle);
         drop(origins);
         drop(left);
     }

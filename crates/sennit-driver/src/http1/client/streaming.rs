@@ -5,7 +5,7 @@ use std::rc::Weak;
 use sennit_engine::{Host, Reactor};
 
 use super::bodies::{
-    BodyRead, DOWNLOAD_LOW, PieceRefused, Progress, Room, UPLOAD_HIGH, UPLOAD_LOW,
+    BodyRead, DOWNLOAD_HIGH, DOWNLOAD_LOW, PieceRefused, Progress, Room, UPLOAD_HIGH, UPLOAD_LOW,
 };
 use super::exchange::{Failure, RequestId, Response};
 use super::{Caller, Client};
@@ -88,17 +88,18 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
                     progress => {
                         download.progress = progress;
                         download.wants_data = true;
-                        (BodyRead::Nothing, None)
+                        (BodyRead::Nothing, connection)
                     }
                 }
             }
         };
         if matches!(read, BodyRead::End | BodyRead::Failed(_)) {
-            let exchange = self.exchanges.borrow_mut().remove(id);
-            drop(exchange);
+            drop(self.take_out(id));
         }
-        if let Some(connection) = connection {
-            connection.resume(reactor);
+        match (connection, &read) {
+            (Some(connection), BodyRead::Nothing) => connection.wait_for_data(reactor),
+            (Some(connection), _) => connection.resume(reactor),
+            (None, _) => {}
         }
         read
     }
@@ -116,6 +117,13 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
         self.caller.headed(reactor, &call, head);
     }
 
+    /// Bytes that a reader of a response's body still has room for.
+    pub(super) fn room_for_data(&self, id: RequestId) -> usize {
+        let exchanges = self.exchanges.borrow();
+        let download = exchanges.get(id).and_then(|exchange| exchange.download.as_ref());
+        DOWNLOAD_HIGH - download.map_or(0, |download| download.data.len()).min(DOWNLOAD_HIGH)
+    }
+
     /// More of a response's body has come. True: the reader has enough for now.
     pub(super) fn add_data(&self, id: RequestId, data: &[u8]) -> bool {
         let mut exchanges = self.exchanges.borrow_mut();
@@ -123,7 +131,7 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             return false;
         };
         download.data.extend_from_slice(data);
-        download.data.len() > super::bodies::DOWNLOAD_HIGH
+        download.data.len() >= DOWNLOAD_HIGH
     }
 
     /// Whether a reader has taken enough for more to be welcome.
@@ -164,15 +172,14 @@ impl<H: Host, C: Caller<H>> Client<H, C> {
             }
             exchange.connection = None;
             exchange.upload = None;
-            let is_whole = outcome.is_ok();
+            self.count(|statistics| match &outcome {
+                Ok(()) => statistics.responses += 1,
+                Err(failure) => statistics.count_failure(&failure.cause),
+            });
             download.progress = match outcome {
                 Ok(()) => Progress::Ended,
                 Err(failure) => Progress::Failed(failure),
             };
-            self.count(|statistics| match is_whole {
-                true => statistics.responses += 1,
-                false => statistics.failures += 1,
-            });
         }
         self.tell_data(reactor, id);
         None

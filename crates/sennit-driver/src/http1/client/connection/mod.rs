@@ -102,6 +102,8 @@ struct Inner {
     connect_deadline: Nanos,
     /// When a byte of the request or of the response has last made its way.
     progress_at: Nanos,
+    /// Since when somebody waits for more of the response's body, without a byte of it; never: nobody does.
+    wanted_at: Nanos,
     armed_at: Nanos,
 }
 
@@ -137,11 +139,31 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
 
     /// Bytes have made their way: the peer is not silent.
     fn progress(&self, reactor: &Reactor<H>) {
-        self.inner.borrow_mut().progress_at = reactor.turn_time();
+        self.inner.borrow_mut().note_progress(reactor.turn_time());
+    }
+
+    /// Somebody waits for more of the response's body: from now on the peer's silence counts, whatever becomes of the
+    /// request's body.
+    pub fn wait_for_data(&self, reactor: &Reactor<H>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.wanted_at != NEVER {
+                return;
+            }
+            inner.wanted_at = reactor.turn_time();
+        }
+        self.arm(reactor);
     }
 }
 
 impl Inner {
+    fn note_progress(&mut self, now: Nanos) {
+        self.progress_at = now;
+        if self.wanted_at != NEVER {
+            self.wanted_at = now;
+        }
+    }
+
     fn step(&self) -> Step {
         let unsent = self.stream.as_ref().is_some_and(|stream| stream.queued() > 0);
         match self.phase {
@@ -161,9 +183,12 @@ impl Inner {
             (NEVER, Cause::ReadTimedOut)
         } else if unsent {
             (self.progress_at.saturating_add(settings.write_timeout), Cause::WriteTimedOut)
-        } else if self.uploading == Uploading::Open || self.reading == Reading::Paused {
+        } else if self.reading == Reading::Paused {
             // It is this side's turn.
             (NEVER, Cause::ReadTimedOut)
+        } else if self.uploading == Uploading::Open {
+            // So it is here, unless somebody waits for what comes back meanwhile.
+            (self.wanted_at.saturating_add(settings.read_timeout), Cause::ReadTimedOut)
         } else {
             // Only a body in pieces is without a deadline of its request's.
             let is_in_pieces = self.deadline == NEVER;

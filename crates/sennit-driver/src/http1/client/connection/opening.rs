@@ -49,6 +49,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 deadline,
                 connect_deadline: NEVER,
                 progress_at: 0,
+                wanted_at: NEVER,
                 armed_at: NEVER,
             }),
         });

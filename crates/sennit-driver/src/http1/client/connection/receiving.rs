@@ -33,8 +33,9 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 return;
             }
             let mut scratch = reactor.take_scratch();
+            let room = self.room().min(scratch.len());
             let received = match self.inner.borrow_mut().stream.as_mut() {
-                Some(stream) => stream.receive(&mut scratch),
+                Some(stream) => stream.receive(scratch.get_mut(..room).unwrap_or_default()),
                 None => Ok(Received::Blocked),
             };
             if let Ok(Received::Data { count, .. }) = received {
@@ -61,11 +62,28 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         }
     }
 
+    /// How much may be read at once: no more than whoever reads the body in pieces has room for.
+    fn room(&self) -> usize {
+        let inner = self.inner.borrow();
+        match inner.request {
+            Some(request) if inner.head_size > 0 && inner.response.is_empty() => {
+                // To read into nothing would look like the end.
+                self.client.room_for_data(request).max(1)
+            }
+            _ => SCRATCH_SIZE,
+        }
+    }
+
     /// Reads on, once enough of what has come was taken.
     pub fn resume(self: &Rc<Self>, reactor: &Reactor<H>) {
-        let request = match &*self.inner.borrow() {
-            inner if inner.reading == Reading::Paused => inner.request,
-            _ => return,
+        let request = {
+            let mut inner = self.inner.borrow_mut();
+            // Whoever reads has something, and does not wait.
+            inner.wanted_at = NEVER;
+            match inner.reading {
+                Reading::Paused => inner.request,
+                Reading::Flowing => return,
+            }
         };
         if request.is_some_and(|request| !self.client.welcomes_data(request)) {
             return;
@@ -81,7 +99,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
     fn take_in(self: &Rc<Self>, reactor: &Reactor<H>, data: &[u8]) {
         let (phase, waiting) = {
             let mut inner = self.inner.borrow_mut();
-            inner.progress_at = reactor.turn_time();
+            inner.note_progress(reactor.turn_time());
             (inner.phase, std::mem::take(&mut inner.input))
         };
         if phase == Phase::Idle {

@@ -6,7 +6,7 @@ use sennit_engine::stream::Stream;
 use sennit_engine::{Host, Reactor, Readiness};
 
 use super::super::Caller;
-use super::{Cause, Connection, Flushed, Phase, Reading, RequestId, Step, Uploading};
+use super::{Cause, Connection, Flushed, NEVER, Phase, Reading, RequestId, Step, Uploading};
 
 impl<H: Host, C: Caller<H>> Connection<H, C> {
     /// Carries another request.
@@ -37,6 +37,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             inner.reader.expect(exchange.kind);
             inner.reading = Reading::Flowing;
             inner.progress_at = reactor.turn_time();
+            inner.wanted_at = NEVER;
             inner.uploading = match &exchange.upload {
                 Some(_) => Uploading::Open,
                 None => Uploading::Done,
@@ -129,7 +130,6 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         let discarded = {
             let mut inner = self.inner.borrow_mut();
             inner.uploading = Uploading::Done;
-            inner.reading = Reading::Flowing;
             inner.send_error = Some(error);
             inner.stream.as_mut().map(Stream::discard)
         };
