@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
 from sennit.net.binding import connect_datagrams
-from sennit.net.options import ConnectOptions, local_address, merge
+from sennit.net.options import ConnectOptions, local_address, merge, write_limits
 from sennit.net.stream import Stream
 from sennit.net.tls import ClientTls
 from sennit.net.url import Endpoint, parse_endpoint
@@ -147,6 +147,7 @@ async def open_connection(
         ) from error
     except OSError as error:
         raise ConnectError(f"{url}: {error.strerror or error}") from error
+    transport._set_write_limits(write_limits(options))  # noqa: SLF001 - the native twin
     if options.keep_alive and endpoint.scheme != "unix":
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return transport, protocol

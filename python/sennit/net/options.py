@@ -5,14 +5,30 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sennit._native import core
 from sennit.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ConnectOptions", "DatagramOptions", "ListenOptions", "local_address", "merge"]
+__all__ = [
+    "ConnectOptions",
+    "DatagramOptions",
+    "ListenOptions",
+    "local_address",
+    "merge",
+    "write_limits",
+]
 
 _O = TypeVar("_O")
+
+WRITE_TIMEOUT = 30.0
+"""Seconds without a byte taken, while something is queued; nginx allows 60 s, HTTP here 30 s."""
+
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+"""Nobody's protocol needs more in flight, and a hundred peers who stop at it fit into a machine;
+Redis disconnects a normal subscriber at 32 MiB. It bounds what is added to a queue: one write may
+have any size, for whoever makes it has the bytes in memory anyhow."""
 
 _YES = {"1", "yes", "true", "on", ""}
 _NO = {"0", "no", "false", "off"}
@@ -50,6 +66,10 @@ class ListenOptions:
     max_connections_per_address: int | None = _option(
         256, "count", "connections at once from one address", least=1
     )
+    write_timeout: float = _option(WRITE_TIMEOUT, "seconds", "in which a peer must take something")
+    max_queued_bytes: int = _option(
+        MAX_QUEUED_BYTES, "count", "beyond which nothing more may be written", least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +87,10 @@ class ConnectOptions:
     attempt_delay: float = _option(0.25, "seconds", "before the next address is tried as well")
     local_address: str | None = _option(None, "text", "HOST or HOST:PORT to connect from")
     keep_alive: bool = _option(False, "flag", "TCP keep-alive")
+    write_timeout: float = _option(WRITE_TIMEOUT, "seconds", "in which a peer must take something")
+    max_queued_bytes: int = _option(
+        MAX_QUEUED_BYTES, "count", "beyond which nothing more may be written", least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +109,11 @@ class DatagramOptions:
     )
     send_buffer: int | None = _option(None, "count", "bytes that the kernel keeps of ours", least=1)
     max_queued: int = _option(1024, "count", "datagrams that wait to be received", least=1)
+
+
+def write_limits(options: ListenOptions | ConnectOptions) -> core.WriteLimits:
+    """What a peer that does not read may cost, for the native core."""
+    return core.WriteLimits(options.write_timeout, options.max_queued_bytes)
 
 
 def merge(table: type[_O], url: str, query: Mapping[str, str], given: Mapping[str, Any]) -> _O:

@@ -137,12 +137,24 @@ class Factory(Generic[_P]):
         """The protocols that are connected now."""
         return frozenset(self)
 
-    def broadcast(self, data: bytes | bytearray | memoryview, *, besides: _P | None = None) -> int:
+    def broadcast(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        besides: _P | None = None,
+        max_queued_bytes: int = 8 * 1024 * 1024,
+    ) -> int:
         """Write the same bytes to every connection.
+
+        A member that does not keep up is dropped: one that missed something without knowing would
+        be worse off than one that has to come again. Its `connection_lost` hears `OverloadedError`,
+        and `Server.statistics()` counts it among the `write_overflows`.
 
         Args:
             data: What to send; it is not copied for each connection.
             besides: One that is left out, such as the sender.
+            max_queued_bytes: A member for whom more than that waits already is aborted. Redis
+                allows its subscribers 8 MiB for a minute.
 
         Returns:
             To how many it was written.
@@ -150,9 +162,8 @@ class Factory(Generic[_P]):
         data = bytes(data)
         count = 0
         for transport in self._transports():
-            if not transport.is_closing() and transport.get_protocol() is not besides:
-                transport.write(data)
-                count += 1
+            if besides is None or transport.get_protocol() is not besides:
+                count += transport._write_within(data, max_queued_bytes)  # noqa: SLF001 - the native twin
         return count
 
     async def _wait_ended(self) -> None:

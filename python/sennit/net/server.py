@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from sennit.net.binding import open_datagrams
+from sennit.net.options import write_limits
 from sennit.net.paths import SocketPaths
 from sennit.net.reloading import CertificateWatch
 from sennit.net.url import Endpoint, endpoint_url
@@ -15,6 +16,7 @@ from sennit.net.url import Endpoint, endpoint_url
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from sennit._native import core
     from sennit.net.options import DatagramOptions, ListenOptions
     from sennit.net.protocol import Factory
     from sennit.net.tls import ServerTls
@@ -47,6 +49,7 @@ class Server:
         self._state = ServerState.NEW
         self._urls: list[str] = []
         self._servers: list[asyncio.Server] = []
+        self._write_limits: list[core.WriteLimits] = []
         self._limits: tuple[int, int | None] = (0, None)
         self._paths = SocketPaths()
         self._certificates = CertificateWatch(reactor)
@@ -97,10 +100,15 @@ class Server:
             "connections_accepted": self._accepted,
             "connections_refused": self._refused,
             "connections_refused_per_address": self._refused_address,
+            "write_timeouts": self._count_of("write_timeouts"),
+            "write_overflows": self._count_of("write_overflows"),
             "handshakes_failed": self._failed_handshakes,
             "certificates_reloaded": self._certificates.reloads,
             "certificate_reloads_failed": self._certificates.failures,
         }
+
+    def _count_of(self, name: str) -> int:
+        return sum(limits.statistics()[name] for limits in self._write_limits)
 
     async def close(self, grace: float = GRACE) -> None:
         """Accept no more, let connections end, and wait for the last one.
@@ -218,7 +226,10 @@ class Server:
                 keep_alive=options.keep_alive,
                 **common,
             )
-        server._owner = self  # noqa: SLF001 - the reactor's servers have this seam
+        limits = write_limits(options)
+        self._write_limits.append(limits)
+        server._owner = self  # noqa: SLF001 - the reactor's servers have these seams
+        server._write_limits = limits  # noqa: SLF001
         self._servers.append(server)
         scheme = endpoint.scheme if tls is None or endpoint.scheme == "unix" else "tls"
         self._urls += [endpoint_url(scheme, sock.getsockname()) for sock in server.sockets]

@@ -115,6 +115,7 @@ no_arguments!(statistics, DatagramObject, |this| {
         (c"sent", counters.sent),
         (c"bytes_sent", counters.bytes_sent),
         (c"dropped_sending", counters.dropped_sending),
+        (c"dropped_by_kernel", counters.dropped_by_kernel),
         (c"cut", counters.cut),
         (c"errors", counters.errors),
     ])
