@@ -111,7 +111,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if parameters.get("sockets") != "tls":
             return True
         name = getattr(item, "originalname", item.name)
-        return parameters.get("loop") == "reactor" and name not in NOT_OF_SSL
+        return parameters.get("loop") != "asyncio" and name not in NOT_OF_SSL
 
     items[:] = filter(is_meant, items)
 
@@ -182,9 +182,11 @@ def break_off(loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket], None
     def linger(peer: socket.socket) -> None:
         # Zero seconds of lingering: the close is a reset.
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        if isinstance(loop, testing.Reactor):
+            reset(peer)
         peer.close()
 
-    return reset if isinstance(loop, testing.Reactor) else linger
+    return linger
 
 
 @pytest.fixture

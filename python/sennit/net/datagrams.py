@@ -13,6 +13,8 @@ from sennit.net.url import endpoint_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
+    from sennit.net.protocol import Factory
+
 __all__ = ["Datagram", "DatagramProtocol", "DatagramSocket"]
 
 _LARGEST = 65_507
@@ -32,9 +34,12 @@ class DatagramProtocol(asyncio.DatagramProtocol):
 
     Attributes:
         transport: What sends and closes; from `connection_made` on.
+        factory: The Factory that has made this protocol, if one has. A socket counts there as one
+            connection, from `connection_made` to `connection_lost`, whomever it talks to.
     """
 
     transport: asyncio.DatagramTransport
+    factory: Factory[Any] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open. Call this when overriding."""
@@ -54,6 +59,11 @@ class DatagramProtocol(asyncio.DatagramProtocol):
             address: Where to; None on a socket that is connected.
         """
         self.transport.sendto(data, address)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of the socket: received, sent, their bytes, and what was dropped and by whom."""
+        counters: dict[str, int] = self.transport.statistics()  # type: ignore[attr-defined]
+        return counters
 
 
 class _Room:
@@ -118,7 +128,14 @@ class DatagramSocket(asyncio.DatagramProtocol):
             self._wake(self._reader)
 
     def error_received(self, exc: Exception) -> None:
-        """Something went wrong with one datagram; whoever receives next hears of it."""
+        """Something went wrong with one datagram.
+
+        On a connected socket whoever receives next hears of it. One that talks to anybody goes on:
+        a datagram for one of them says nothing of the others, and who makes it fail may be a
+        stranger that has lied about its address.
+        """
+        if self.peer_address is None:
+            return
         self._error = exc
         if self._reader is not None:
             self._wake(self._reader)
@@ -156,7 +173,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
 
         Raises:
             ClosedError: The socket was closed, and nothing is left.
-            ConnectError: Nobody listens where an earlier datagram went.
+            ConnectError: The socket is connected, and nobody listens there.
         """
         if self._queue:
             return self._queue.popleft()
@@ -173,7 +190,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
         Raises:
             BusyError: Another task receives already.
             ClosedError: The socket was closed.
-            ConnectError: Nobody listens where an earlier datagram went.
+            ConnectError: The socket is connected, and nobody listens there.
         """
         while (datagram := self.receive_nowait()) is None:
             if self._reader is not None:
@@ -186,10 +203,12 @@ class DatagramSocket(asyncio.DatagramProtocol):
         return datagram
 
     async def __aiter__(self) -> AsyncIterator[Datagram]:
-        """Datagrams as they come, until the socket is closed."""
+        """Datagrams as they come, until the socket is closed. Errors are counted and passed over."""
         while True:
             try:
                 datagram = await self.receive()
+            except ConnectError:
+                continue
             except ClosedError:
                 return
             yield datagram
@@ -292,6 +311,6 @@ class DatagramSocket(asyncio.DatagramProtocol):
 
     def statistics(self) -> dict[str, int]:
         """Counters of the socket: received, sent, their bytes, and what was dropped."""
-        below: dict[str, int] = getattr(self.transport, "statistics", dict)()
+        below: dict[str, int] = {} if self.transport is None else self.transport.statistics()
         now = {"dropped_receiving": self._dropped, "queued": len(self._queue)}
         return {**below, **now}

@@ -246,8 +246,16 @@ fn flush_stream<B: AsRef<[u8]>>(stream: &mut Stream<B>, is_last: bool) -> io::Re
     match stream.flush()? {
         Flushed::All if is_last && stream.has_tls() => {
             stream.end()?;
-            stream.flush()
+            match stream.flush() {
+                // All that was to be said has left, and nobody is there to hear the goodbye.
+                Err(error) if is_gone(&error) => Ok(Flushed::All),
+                result => result,
+            }
         }
         flushed => Ok(flushed),
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
