@@ -67,12 +67,12 @@ def is_step(text: str) -> bool:
     return text in {"-1", "0", "1"}
 
 
-if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv))
-    pause = 1 / float(arguments.get(2, 10))
+def make_service(url: str, ticks_per_second: float) -> net.Service:
+    """The game and its clock."""
+    pause = 1 / ticks_per_second
     game = Game()
     service = net.Service("game")
-    service.listen(lambda: game, arguments.get(1, "udp://127.0.0.1:7005"))
+    service.listen(lambda: game, url)
 
     @service.background
     async def keep_time() -> None:
@@ -84,4 +84,10 @@ if __name__ == "__main__":
             await asyncio.sleep(due - clock.time())
             game.tick()
 
-    service.run()
+    return service
+
+
+if __name__ == "__main__":
+    arguments = dict(enumerate(sys.argv))
+    url = arguments.get(1, "udp://127.0.0.1:7005")
+    make_service(url, float(arguments.get(2, 10))).run()

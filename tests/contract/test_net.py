@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import sennit
 from sennit import net, testing
 from sennit.errors import ConnectError, ConnectionLostError, RemoteProtocolError
 
-from .conftest import on_a_link
-
-LOOPS = {"reactor": sennit.Reactor, "memory": testing.Reactor, "link": on_a_link}
+LINK = testing.Link(latency=0.001, jitter=0.001, chunk=50_000, window=256 * 1024)
+LOOPS: dict[str, Callable[[], sennit.Reactor]] = {
+    "reactor": sennit.Reactor,
+    "memory": testing.Reactor,
+    "link": functools.partial(testing.Reactor, seed=1, link=LINK),
+}
 LINES = net.Lines(max_size=1000)
 
 Scenario = Callable[..., Coroutine[Any, Any, None]]

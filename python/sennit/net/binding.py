@@ -39,7 +39,10 @@ async def open_datagrams(
         OSError: An address is in use or not ours, or a name is not known.
         ConfigError: An option makes no sense.
     """
-    flags = {"reuse_port": options.reuse_port, "allow_broadcast": options.broadcast}
+    flags: dict[str, Any] = {
+        "reuse_port": options.reuse_port,
+        "allow_broadcast": options.broadcast,
+    }
     if endpoint.host is None:
         transport, protocol = await reactor._datagrams_everywhere(  # noqa: SLF001 - the seam for this
             factory, endpoint.port, **flags

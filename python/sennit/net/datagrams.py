@@ -13,8 +13,6 @@ from sennit.net.url import endpoint_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
-    from sennit.net.protocol import Factory
-
 __all__ = ["Datagram", "DatagramProtocol", "DatagramSocket"]
 
 _LARGEST = 65_507
@@ -39,7 +37,7 @@ class DatagramProtocol(asyncio.DatagramProtocol):
     """
 
     transport: asyncio.DatagramTransport
-    factory: Factory[Any] | None = None
+    factory: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open. Call this when overriding."""
@@ -203,7 +201,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
         return datagram
 
     async def __aiter__(self) -> AsyncIterator[Datagram]:
-        """Datagrams as they come, until the socket is closed. Errors are counted and passed over."""
+        """Datagrams as they come, until the socket is closed; errors are counted, no more."""
         while True:
             try:
                 datagram = await self.receive()

@@ -177,6 +177,6 @@ class FrameProtocol(core.FrameProtocol, asyncio.Protocol):
             self.set_framing(framing)
 
     def statistics(self) -> dict[str, int]:
-        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel counts them."""
+        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel has it."""
         counters: dict[str, int] = self.transport.statistics()
         return counters

@@ -77,7 +77,7 @@ class Protocol(asyncio.Protocol):
         return tls_details(self.transport)
 
     def statistics(self) -> dict[str, int]:
-        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel counts them.
+        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel has it.
 
         With TLS those are encrypted bytes.
         """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["RECEIVE_BUFFER", "Datagrams", "set_buffer"]
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
-"""Bytes that the kernel keeps for a bound socket: its own 208 KiB hold some 256 datagrams of a burst.
+"""Bytes that the kernel keeps for a bound socket: 208 KiB, the default, hold some 256 of a burst.
 It is a limit, not an allocation."""
 
 _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}

@@ -1,4 +1,4 @@
-"""What `get_extra_info("socket")` is on a simulated UDP endpoint: options that mean something there."""
+"""What `get_extra_info("socket")` is on a simulated UDP endpoint: its addresses and options."""
 
 from __future__ import annotations
 
@@ -105,9 +105,12 @@ class DatagramSocket:
     def reach(self, group: str) -> tuple[int, bool]:
         """How many routers a datagram to a group may pass, and whether its own host hears it."""
         if ":" in group:
-            level, names = socket.IPPROTO_IPV6, (
-                socket.IPV6_MULTICAST_HOPS,
-                socket.IPV6_MULTICAST_LOOP,
+            level, names = (
+                socket.IPPROTO_IPV6,
+                (
+                    socket.IPV6_MULTICAST_HOPS,
+                    socket.IPV6_MULTICAST_LOOP,
+                ),
             )
         else:
             level, names = socket.IPPROTO_IP, (socket.IP_MULTICAST_TTL, socket.IP_MULTICAST_LOOP)

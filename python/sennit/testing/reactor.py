@@ -119,7 +119,7 @@ class Reactor(Timed):
         return transport, protocol
 
     async def _datagrams_everywhere(
-        self, factory: Callable[[], _P], port: int, **options: bool
+        self, factory: Callable[[], _P], port: int, **options: Any
     ) -> tuple[asyncio.DatagramTransport, _P]:
         return await self.create_datagram_endpoint(factory, ("::", port), **options)
 

@@ -12,7 +12,7 @@ from sennit.errors import ConnectionLostError, DeadlineError, OverloadedError
 URL = "tcp://10.0.0.8:7000"
 MEGABYTE = bytes(1_000_000)
 LATE = 3.8
-"""Seconds: a peer is looked at eight times in 30 s, so the last byte that it took may seem so new."""
+"""Seconds: a peer is looked at eight times in 30 s; the last byte it took may be so much older."""
 
 
 def simulated(scenario: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
