@@ -173,7 +173,8 @@ async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
             may stand in the query.
         protocol: A Protocol, or its class; None: a `Stream`.
         **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
-            `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
+            `local_address` (`HOST` or `HOST:PORT`), `keep_alive`, `write_timeout` (30 s) and
+            `max_queued_bytes` (64 MiB) as `listen` has them; for TLS `tls` (a `ClientTls`) or
             its parts `ca`, `certificate`, `key`, `alpn`, and `server_name`, `handshake_timeout`
             (10 s).
 

@@ -108,7 +108,10 @@ async def listen(
         **options: `tls` (a `ServerTls`) or its parts `certificate`, `key`, `client_ca`,
             `client_certificate`, `alpn`; `handshake_timeout` (10 s); `backlog` (the system's
             limit); `reuse_port`, `keep_alive` (off); `max_connections` (80 % of the descriptor
-            limit) and `max_connections_per_address` (256; loopback is not counted).
+            limit) and `max_connections_per_address` (256; loopback is not counted);
+            `write_timeout` (30 s in which a peer must take some of what is queued for it) and
+            `max_queued_bytes` (64 MiB that wait, beyond which nothing more may be written): else
+            the connection is aborted.
 
     Raises:
         ConfigError: A URL or an option makes no sense.
