@@ -62,11 +62,12 @@ class Game(net.DatagramProtocol):
             self.send(f"tick {number} {where}".encode(), address)
 
 
-if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv))
-    game, pause = Game(), 1 / float(arguments.get(2, 10))
+def make_service(url: str, ticks_per_second: float) -> net.Service:
+    """The game and its clock."""
+    pause = 1 / ticks_per_second
+    game = Game()
     service = net.Service("game")
-    service.listen(lambda: game, arguments.get(1, "udp://127.0.0.1:7005"))
+    service.listen(lambda: game, url)
 
     @service.background
     async def keep_time() -> None:
@@ -77,4 +78,10 @@ if __name__ == "__main__":
             await asyncio.sleep(began + number * pause - clock.time())
             game.tick(number)
 
-    service.run()
+    return service
+
+
+if __name__ == "__main__":
+    arguments = dict(enumerate(sys.argv))
+    url = arguments.get(1, "udp://127.0.0.1:7005")
+    make_service(url, float(arguments.get(2, 10))).run()

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use crate::host::{Host, Source};
 use crate::poller::{Interest, Readiness};
 use crate::reactor::{self, Reactor};
-use crate::socket::datagram::{Arrived, BATCH, Batch, RawAddress, send_batch, send_to};
+use crate::socket::datagram::{Arrived, BATCH, Batch, RawAddress, drops, send_batch, send_to};
 use crate::socket::would_block;
 use crate::sources::Token;
 use crate::stream::Chunk;
@@ -91,6 +91,8 @@ pub struct DatagramStatistics {
     pub bytes_sent: u64,
     /// Datagrams that found the queue full.
     pub dropped_sending: u64,
+    /// Datagrams that the kernel has dropped before anybody could take them.
+    pub dropped_by_kernel: u64,
     /// Datagrams that were longer than there was room for.
     pub cut: u64,
     /// Errors that the protocol was told.
@@ -141,6 +143,13 @@ enum Flushed {
 }
 
 impl<B: AsRef<[u8]>> Inner<B> {
+    /// Asks the kernel, while there is a socket to ask for.
+    fn count_drops(&mut self) {
+        if let Some(drops) = self.socket.as_ref().and_then(|socket| drops(socket.as_raw_fd())) {
+            self.statistics.dropped_by_kernel = drops;
+        }
+    }
+
     /// Sends what the kernel takes with one call.
     fn send_some(&mut self, descriptor: RawFd) -> io::Result<usize> {
         if self.queue.len() == 1 {
@@ -264,6 +273,7 @@ impl<H: Host, P: DatagramProtocol<H>> Datagrams<H, P> {
 
     /// The counters so far.
     pub fn statistics(&self) -> DatagramStatistics {
+        self.inner.borrow_mut().count_drops();
         self.inner.borrow().statistics
     }
 
@@ -524,6 +534,7 @@ impl<H: Host, P: DatagramProtocol<H>> Source<H> for Datagrams<H, P> {
         let socket = {
             let mut inner = self.inner.borrow_mut();
             inner.state = State::Closed;
+            inner.count_drops();
             inner.socket.take()
         };
         drop(socket);

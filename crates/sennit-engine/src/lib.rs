@@ -14,6 +14,7 @@
 //! | [`listener`] | accepting, and backing off when descriptors run out |
 //! | [`file`] | a piece of a file on its way to a socket |
 //! | [`stream`] | a connected socket and its write queue, without any callback |
+//! | [`stall`] | since when a peer takes nothing of what is queued for it |
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
 //! | [`datagrams`] | a socket for datagrams, with manners |
 //! | [`tls`] | TLS beneath a stream |
@@ -32,6 +33,7 @@ pub mod poller;
 pub mod reactor;
 pub mod socket;
 pub mod sources;
+pub mod stall;
 pub mod stream;
 pub mod timer;
 pub mod tls;

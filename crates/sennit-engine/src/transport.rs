@@ -8,6 +8,8 @@
 //!   made elsewhere leave at the end of the turn.
 //! - With TLS the protocol hears nothing between [`Transport::start_tls`] and `secured`, which
 //!   comes exactly once unless `connection_lost` does.
+//! - With limits (see [`WriteLimits`]) a peer that takes nothing for too long, or for whom too much waits, ends the
+//!   connection, a closing one as well.
 //! - `pause_writing` when more than the high-water mark waits, `resume_writing` when no more than
 //!   the low-water mark does; never two of the same in a row.
 //!
@@ -17,13 +19,16 @@
 //! | Open, Draining | Lost | nothing is left to send; `abort`; an error |
 //! | Lost | Closed | `connection_lost` has returned, in its own place of the ready queue |
 
+mod limits;
 mod state;
+mod writing;
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
+pub use self::limits::{WriteFault, WriteLimits};
 use self::state::{Cork, Pressure};
 pub use self::state::{Reading, State, WriteRefused, Writing};
 use crate::clock::Nanos;
@@ -31,7 +36,8 @@ use crate::host::{Host, Source};
 use crate::poller::{Interest, Readiness};
 use crate::reactor::Reactor;
 use crate::sources::Token;
-use crate::stream::{Chunk, Flushed, Received, Stream};
+use crate::stall::{NEVER, Stall};
+use crate::stream::{Received, Stream};
 use crate::tls::{Details, Session};
 
 /// Bytes that may wait before a protocol is told to pause; asyncio's number.
@@ -91,9 +97,35 @@ struct Inner<B> {
     writing: Writing,
     pressure: Pressure,
     cork: Cork,
-    high_water: u32,
-    low_water: u32,
+    limits: Option<Rc<WriteLimits>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most connections never have.
+struct Rare {
+    high_water: usize,
+    low_water: usize,
     error: Option<io::Error>,
+    stall: Stall,
+    /// When the wheel looks at the stall next.
+    armed_at: Nanos,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        let (high_water, low_water) = (HIGH_WATER, HIGH_WATER / 4);
+        Rare { high_water, low_water, error: None, stall: Stall::default(), armed_at: NEVER }
+    }
+}
+
+impl<B> Inner<B> {
+    fn high_water(&self) -> usize {
+        self.rare.as_ref().map_or(HIGH_WATER, |rare| rare.high_water)
+    }
+
+    fn low_water(&self) -> usize {
+        self.rare.as_ref().map_or(HIGH_WATER / 4, |rare| rare.low_water)
+    }
 }
 
 /// A TLS handshake and its deadline.
@@ -130,9 +162,8 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 writing: Writing::Flowing,
                 pressure: Pressure::Low,
                 cork: Cork::Out,
-                high_water: HIGH_WATER as u32,
-                low_water: HIGH_WATER as u32 / 4,
-                error: None,
+                limits: None,
+                rare: None,
             }),
             host: std::marker::PhantomData,
         })
@@ -237,15 +268,15 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     /// The low and high water marks, in bytes.
     pub fn water_marks(&self) -> (usize, usize) {
         let inner = self.inner.borrow();
-        (inner.low_water as usize, inner.high_water as usize)
+        (inner.low_water(), inner.high_water())
     }
 
-    /// Sets the water marks, in bytes; beyond 4 GiB they are 4 GiB.
+    /// Sets the water marks, in bytes.
     pub fn set_water_marks(&self, reactor: &Reactor<H>, low: usize, high: usize) {
         {
             let mut inner = self.inner.borrow_mut();
-            inner.low_water = u32::try_from(low).unwrap_or(u32::MAX);
-            inner.high_water = u32::try_from(high).unwrap_or(u32::MAX);
+            let rare = inner.rare.get_or_insert_default();
+            (rare.low_water, rare.high_water) = (low, high);
         }
         self.mind_high_water(reactor);
     }
@@ -277,49 +308,6 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
     /// Reads what is there, reported or not; PEER_CLOSED makes the read go to the end.
     pub fn look_again(&self, reactor: &Reactor<H>) {
         reactor.dispatch_again(self.token.get(), Readiness::READABLE.with(Readiness::PEER_CLOSED));
-    }
-
-    /// Queues a piece and sees to it that it leaves. Ignored after the end of the connection.
-    pub fn write(&self, reactor: &Reactor<H>, chunk: Chunk<P::Bytes>) -> Result<(), WriteRefused> {
-        let over = {
-            let mut inner = self.inner.borrow_mut();
-            if matches!(inner.writing, Writing::Ending | Writing::Ended) {
-                return Err(WriteRefused::AfterEof);
-            }
-            let over = matches!(inner.state, State::Lost | State::Closed);
-            let refused = match inner.stream.as_mut() {
-                Some(stream) if !over => {
-                    stream.push(chunk);
-                    None
-                }
-                _ => Some(chunk),
-            };
-            if refused.is_some() {
-                drop(inner);
-                drop(refused);
-                return Ok(());
-            }
-            let at_most = OFFER_AT_ONCE.min(inner.high_water as usize);
-            inner.stream.as_ref().is_some_and(|stream| stream.queued() > at_most)
-        };
-        if over {
-            // Too much to wait for the end of the turn: the kernel copies it while the processor
-            // still has it at hand, and nobody is told to pause for what it takes.
-            self.flush_now(reactor);
-            self.mind_high_water(reactor);
-        } else {
-            self.cork_for_turn(reactor);
-        }
-        Ok(())
-    }
-
-    fn cork_for_turn(&self, reactor: &Reactor<H>) {
-        let mut inner = self.inner.borrow_mut();
-        let waiting = inner.stream.as_ref().is_some_and(|stream| stream.queued() > 0);
-        if inner.cork == Cork::Out && waiting && self.token.get() != Token::NONE {
-            inner.cork = Cork::Turn;
-            reactor.flush_later(self.token.get());
-        }
     }
 
     /// Sends the end of the stream after what is queued.
@@ -363,96 +351,15 @@ impl<H: Host, P: Protocol<H>> Transport<H, P> {
                 return;
             }
             inner.state = State::Lost;
-            inner.error = error;
+            if error.is_some() {
+                inner.rare.get_or_insert_default().error = error;
+            }
             inner.stream.as_mut().map(Stream::discard)
         };
         drop(dropped);
         if self.token.get() != Token::NONE {
             reactor.notify_later(self.token.get());
         }
-    }
-
-    /// Sends what it can, and does what was to be done when nothing is left.
-    fn flush_now(&self, reactor: &Reactor<H>) {
-        if reactor.host().is_foreign() {
-            return;
-        }
-        let result = {
-            let mut inner = self.inner.borrow_mut();
-            if !matches!(inner.state, State::Open | State::Draining) {
-                return;
-            }
-            let is_closing = inner.state == State::Draining;
-            let is_ending = inner.writing == Writing::Ending;
-            match inner.stream.as_mut() {
-                // The end of our half waits for the handshake, as all that is written does.
-                Some(s) if is_ending && !is_closing && !s.is_open() => {
-                    s.flush().map(|_| Flushed::Blocked)
-                }
-                Some(stream) => flush_stream(stream, is_closing || is_ending),
-                None => return,
-            }
-        };
-        match result {
-            Err(error) => return self.lose(reactor, Some(error)),
-            Ok(Flushed::Blocked) => {}
-            Ok(Flushed::Yielded) => reactor.dispatch_again(self.token.get(), Readiness::WRITABLE),
-            Ok(Flushed::All) => self.flushed_all(reactor),
-        }
-        self.mind_low_water(reactor);
-    }
-
-    fn flushed_all(&self, reactor: &Reactor<H>) {
-        let (state, shut) = {
-            let mut inner = self.inner.borrow_mut();
-            let shut = match inner.writing {
-                Writing::Ending => {
-                    inner.writing = Writing::Ended;
-                    inner.stream.as_ref().map(Stream::shutdown_write)
-                }
-                _ => None,
-            };
-            if inner.state == State::Draining
-                && let Some(stream) = inner.stream.as_ref()
-            {
-                stream.discard_input();
-            }
-            (inner.state, shut)
-        };
-        match (state, shut) {
-            (State::Draining, _) => self.lose(reactor, None),
-            (_, Some(Err(error))) if error.kind() != io::ErrorKind::NotConnected => {
-                self.lose(reactor, Some(error));
-            }
-            _ => {}
-        }
-    }
-
-    fn mind_high_water(&self, reactor: &Reactor<H>) {
-        {
-            let mut inner = self.inner.borrow_mut();
-            let queued = inner.stream.as_ref().map_or(0, Stream::queued);
-            if inner.pressure == Pressure::High || queued <= inner.high_water as usize {
-                return;
-            }
-            inner.pressure = Pressure::High;
-        }
-        self.protocol.pause_writing(reactor);
-    }
-
-    fn mind_low_water(&self, reactor: &Reactor<H>) {
-        {
-            let mut inner = self.inner.borrow_mut();
-            let queued = inner.stream.as_ref().map_or(0, Stream::queued);
-            if inner.pressure == Pressure::Low || queued > inner.low_water as usize {
-                return;
-            }
-            if inner.state == State::Lost {
-                return;
-            }
-            inner.pressure = Pressure::Low;
-        }
-        self.protocol.resume_writing(reactor);
     }
 
     fn wants_data(&self) -> bool {
@@ -551,7 +458,7 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
             if inner.state != State::Lost {
                 return;
             }
-            inner.error.take()
+            inner.rare.as_mut().and_then(|rare| rare.error.take())
         };
         self.protocol.connection_lost(reactor, error);
         let stream = {
@@ -568,7 +475,10 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
         let late = self.inner.borrow().stream.as_ref().and_then(|stream| stream.late_by(now));
         match late {
             Some(fault) => self.lose(reactor, Some(fault.into())),
-            None => self.protocol.deadline(reactor, now),
+            None => {
+                self.mind_stall(reactor, now);
+                self.protocol.deadline(reactor, now);
+            }
         }
     }
 
@@ -585,16 +495,5 @@ impl<H: Host, P: Protocol<H>> Source<H> for Transport<H, P> {
 
     fn visit(&self, visitor: &mut dyn FnMut(&H::Value)) {
         self.protocol.visit(visitor);
-    }
-}
-
-/// Sends what it can; at the very end also that it was the end.
-fn flush_stream<B: AsRef<[u8]>>(stream: &mut Stream<B>, is_last: bool) -> io::Result<Flushed> {
-    match stream.flush()? {
-        Flushed::All if is_last && stream.has_tls() => {
-            stream.end()?;
-            stream.flush()
-        }
-        flushed => Ok(flushed),
     }
 }

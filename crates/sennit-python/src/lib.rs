@@ -120,6 +120,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"DatagramTransport", &globals.datagram_type)?;
         add(module, c"TlsServer", &globals.tls_server_type)?;
         add(module, c"TlsClient", &globals.tls_client_type)?;
+        add(module, c"WriteLimits", &globals.write_limits_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"FileBody", &globals.http.file_body_type)?;

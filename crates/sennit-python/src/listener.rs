@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
 use sennit_engine::listener::Acceptor;
+use sennit_engine::transport::WriteLimits;
 
 use crate::host::PythonHost;
 use crate::kit::{Object, Outcome, Raised, os_error};
@@ -20,14 +22,20 @@ pub struct ProtocolAcceptor {
     context: Object,
     /// The server's end of TLS, and how many seconds a handshake may take.
     tls: Option<(Object, f64)>,
+    limits: Option<Rc<WriteLimits>>,
 }
 
 impl ProtocolAcceptor {
     /// An acceptor in the current context.
-    pub fn new(factory: Object, server: Object, tls: Option<(Object, f64)>) -> Outcome<Self> {
+    pub fn new(
+        factory: Object,
+        server: Object,
+        tls: Option<(Object, f64)>,
+        limits: Option<Rc<WriteLimits>>,
+    ) -> Outcome<Self> {
         // SAFETY: GIL.
         let context = unsafe { Object::owned(ffi::PyContext_CopyCurrent())? };
-        Ok(ProtocolAcceptor { factory, server, context, tls })
+        Ok(ProtocolAcceptor { factory, server, context, tls, limits })
     }
 
     fn open(
@@ -49,7 +57,8 @@ impl ProtocolAcceptor {
                 None => None,
             };
             let accepted = Some((peer, self.server.clone()));
-            let beginning = Beginning { accepted, handshake, waiter: None };
+            let limits = self.limits.clone();
+            let beginning = Beginning { accepted, handshake, waiter: None, limits };
             transport::open(reactor.host().event_loop(), socket, protocol, beginning)
         });
         // SAFETY: it was entered above.

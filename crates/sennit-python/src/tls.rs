@@ -9,15 +9,15 @@ use sennit_engine::tls::client::Trust;
 use sennit_engine::tls::identity::Identity;
 use sennit_engine::tls::server::{ClientCertificate, Versions};
 use sennit_engine::tls::{
-    ClientSettings, Details, Fault, ServerSettings, Session, TlsClient, TlsServer,
+    ClientSettings, Details, Fault, Handshakes, ServerSettings, Session, TlsClient, TlsServer,
 };
 use sennit_engine::transport::Handshake;
 
 use crate::globals::globals;
-use crate::http::errors;
+use crate::http::{dict_of, errors};
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, borrowed_slice, doc, free, guard, none,
-    one_argument, raise, row,
+    Args, Head, Object, Outcome, Raised, TypeSpec, borrowed_slice, doc, free, guard, no_arguments,
+    none, one_argument, raise, row,
 };
 
 #[repr(C)]
@@ -181,6 +181,22 @@ one_argument!(replace, ServerObject, |this, other| {
     Ok(none())
 });
 
+fn counters(handshakes: &Handshakes) -> Outcome<Object> {
+    dict_of([
+        ("handshakes", handshakes.done()),
+        ("resumptions", handshakes.resumed()),
+        ("handshakes_failed", handshakes.failed()),
+    ])
+}
+
+no_arguments!(server_statistics, ServerObject, |this| {
+    this.settings.borrow().as_ref().map_or_else(|| Ok(none()), |own| counters(own.handshakes()))
+});
+
+no_arguments!(client_statistics, ClientObject, |this| {
+    this.settings.borrow().as_ref().map_or_else(|| Ok(none()), |own| counters(own.handshakes()))
+});
+
 /// A session of a settings object: a server's, or a client's that asks for a name.
 fn session(settings: &Object, server_name: Option<&str>) -> Outcome<Box<dyn Session>> {
     let globals = globals();
@@ -304,8 +320,11 @@ pub fn make_server_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_dealloc, dealloc_server as *mut _)
         .slot(ffi::Py_tp_traverse, traverse as *mut _)
         .slot(ffi::Py_tp_doc, doc(c"The server's end of TLS; use sennit.net.ServerTls."))
-        .methods(vec![row!(one c"replace", replace,
-            c"Give new connections the settings of another; tickets stay good.")])
+        .methods(vec![
+            row!(one c"replace", replace,
+                c"Give new connections the settings of another; tickets stay good."),
+            row!(noargs c"statistics", server_statistics, c"Counters of handshakes."),
+        ])
         .build()
 }
 
@@ -316,5 +335,6 @@ pub fn make_client_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_dealloc, dealloc_client as *mut _)
         .slot(ffi::Py_tp_traverse, traverse as *mut _)
         .slot(ffi::Py_tp_doc, doc(c"The client's end of TLS; use sennit.net.ClientTls."))
+        .methods(vec![row!(noargs c"statistics", client_statistics, c"Counters of handshakes.")])
         .build()
 }

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
     from sennit._native import core
 
-__all__ = ["pieces_of"]
+__all__ = ["PIECE", "pieces_of"]
 
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
 """Bytes that are decoded at a time; between them, others have their turn."""
 
 
@@ -22,7 +22,7 @@ def pieces_of(decompressor: core.Decompressor, data: bytes) -> Iterator[bytes]:
         RemoteProtocolError: It cannot be decoded, or becomes too much for what it is (hint 413).
     """
     while True:
-        plain = decompressor.decompress(data, _PIECE)
+        plain = decompressor.decompress(data, PIECE)
         if plain:
             yield plain
         if not decompressor.is_pending:

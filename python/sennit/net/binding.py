@@ -12,6 +12,7 @@ from sennit.net.multicast import change_group, set_reach
 from sennit.net.options import DatagramOptions, local_address, merge
 from sennit.net.url import Endpoint, parse_endpoint
 from sennit.reactor import Reactor, current_reactor
+from sennit.reactor.datagrams import set_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,17 +39,22 @@ async def open_datagrams(
         OSError: An address is in use or not ours, or a name is not known.
         ConfigError: An option makes no sense.
     """
-    local: tuple[str, int] | None = (endpoint.host or "0.0.0.0", endpoint.port)  # noqa: S104
-    remote = None
-    if is_remote:
-        remote, local = local, local_address(options.local_address)
-    transport, protocol = await reactor.create_datagram_endpoint(
-        factory,
-        local,
-        remote,
-        reuse_port=options.reuse_port or None,
-        allow_broadcast=options.broadcast or None,
-    )
+    flags: dict[str, Any] = {
+        "reuse_port": options.reuse_port,
+        "allow_broadcast": options.broadcast,
+    }
+    if endpoint.host is None:
+        transport, protocol = await reactor._datagrams_everywhere(  # noqa: SLF001 - the seam for this
+            factory, endpoint.port, **flags
+        )
+    else:
+        local: tuple[str, int] | None = (endpoint.host, endpoint.port)
+        remote = None
+        if is_remote:
+            remote, local = local, local_address(options.local_address)
+        transport, protocol = await reactor.create_datagram_endpoint(
+            factory, local, remote, **flags
+        )
     try:
         _prepare(transport, options)
         for group in options.groups:
@@ -64,31 +70,18 @@ def _prepare(transport: Any, options: DatagramOptions) -> None:
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
-    # Root may have more than `net.core.rmem_max`; everybody else gets as much as that.
-    for force, plain, size in (
-        (_SO_RCVBUFFORCE, socket.SO_RCVBUF, options.receive_buffer),
-        (_SO_SNDBUFFORCE, socket.SO_SNDBUF, options.send_buffer),
-    ):
-        if size is None:
-            continue
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, force, size)
-        except OSError:
-            sock.setsockopt(socket.SOL_SOCKET, plain, size)
+    set_buffer(sock, socket.SO_RCVBUF, options.receive_buffer)
+    if options.send_buffer is not None:
+        set_buffer(sock, socket.SO_SNDBUF, options.send_buffer)
     set_reach(sock, options.multicast_ttl, options.multicast_loop)
-
-
-_SO_SNDBUFFORCE = 32
-_SO_RCVBUFFORCE = 33
-"""asm-generic/socket.h; the `socket` module does not name them."""
 
 
 async def bind(url: str, **options: Any) -> DatagramSocket:
     """Open a socket that receives datagrams at an address.
 
     Args:
-        url: `udp://HOST:PORT`; `*` as the host means every interface, port 0 a free one. The
-            options may stand in the query.
+        url: `udp://HOST:PORT`; `*` as the host means every interface, of IPv4 and of IPv6;
+            port 0 picks a free one. The options may stand in the query.
         **options: `max_queued` (1,024 datagrams), `receive_buffer` (4 MiB: the system's 208 KiB
             keep some 256 datagrams of a burst; without root at most `net.core.rmem_max`),
             `send_buffer`, `reuse_port`, `broadcast`, `groups` (multicast groups to join, `GROUP` or
@@ -103,7 +96,7 @@ async def bind(url: str, **options: Any) -> DatagramSocket:
     endpoint = parse_endpoint(url)
     if endpoint.scheme != "udp":
         raise ConfigError(f"{url} has connections, not datagrams: net.listen serves it")
-    table = merge(DatagramOptions, url, endpoint.options, options)
+    table = merge(DatagramOptions, url, endpoint.options, options, place="bind")
     make = lambda: DatagramSocket(table.max_queued)  # noqa: E731 - with the settings of the URL
     return (await open_datagrams(reactor, make, endpoint, table, is_remote=False))[1]
 
@@ -121,7 +114,7 @@ async def connect_datagrams(
     endpoint = parse_endpoint(url)
     if endpoint.host is None or endpoint.port == 0:
         raise ConfigError(f"{url} says not where to send to; write a host and a port above 0")
-    options = merge(DatagramOptions, url, endpoint.options, given)
+    options = merge(DatagramOptions, url, endpoint.options, given, place="connect")
     factory: Callable[[], Any]
     if protocol is None:
         factory = lambda: DatagramSocket(options.max_queued)  # noqa: E731 - as above

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
 from sennit.net.binding import connect_datagrams
-from sennit.net.options import ConnectOptions, local_address, merge, tls_parts
+from sennit.net.options import ConnectOptions, local_address, merge, tls_parts, write_limits
 from sennit.net.stream import Stream
 from sennit.net.tls import ClientTls, stamp
 from sennit.net.url import Endpoint, parse_endpoint
@@ -140,6 +140,7 @@ async def open_connection(
         ) from error
     except OSError as error:
         raise ConnectError(f"{url}: {error.strerror or error}") from error
+    transport._set_write_limits(write_limits(options))  # noqa: SLF001 - the native twin
     if options.keep_alive:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return transport, protocol
@@ -165,7 +166,8 @@ async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
             may stand in the query.
         protocol: A Protocol, or its class; None: a `Stream`.
         **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
-            `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
+            `local_address` (`HOST` or `HOST:PORT`), `keep_alive`, `write_timeout` (30 s) and
+            `max_queued_bytes` (64 MiB) as `listen` has them; for TLS `tls` (a `ClientTls`) or
             its parts `ca`, `certificate`, `key`, `alpn`, `versions`, `verify`, `handshake_timeout`
             (10 s), and `server_name`. One that does not count for the URL is refused
             (docs/reference/net-options.md).

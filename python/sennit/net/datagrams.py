@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sennit.errors import BusyError, ClosedError, ConnectError, LocalProtocolError
@@ -27,14 +28,21 @@ class Datagram(NamedTuple):
     """As the `socket` module writes it: `(host, port)`, for IPv6 with flow and scope."""
 
 
+_make_datagram = functools.partial(tuple.__new__, Datagram)
+"""What `Datagram(...)` does, at a third of its price."""
+
+
 class DatagramProtocol(asyncio.DatagramProtocol):
     """A socket for datagrams; override what you want to hear.
 
     Attributes:
         transport: What sends and closes; from `connection_made` on.
+        factory: The Factory that has made this protocol, if one has. A socket counts there as one
+            connection, from `connection_made` to `connection_lost`, whomever it talks to.
     """
 
     transport: asyncio.DatagramTransport
+    factory: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open. Call this when overriding."""
@@ -54,6 +62,11 @@ class DatagramProtocol(asyncio.DatagramProtocol):
             address: Where to; None on a socket that is connected.
         """
         self.transport.sendto(data, address)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of the socket: received, sent, their bytes, and what was dropped and by whom."""
+        counters: dict[str, int] = self.transport.statistics()  # type: ignore[attr-defined]
+        return counters
 
 
 class _Room:
@@ -107,18 +120,29 @@ class DatagramSocket(asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         """The socket is open."""
         self.transport = transport
+        self._loop = asyncio.get_running_loop()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """A datagram has come."""
         if len(self._queue) >= self._max_queued:
             self._dropped += 1
             return
-        self._queue.append(Datagram(data, addr))
-        if self._reader is not None:
-            self._wake(self._reader)
+        self._queue.append(_make_datagram((data, addr)))
+        reader = self._reader
+        if reader is not None:
+            self._reader = None
+            if not reader.done():
+                reader.set_result(None)
 
     def error_received(self, exc: Exception) -> None:
-        """Something went wrong with one datagram; whoever receives next hears of it."""
+        """Something went wrong with one datagram.
+
+        On a connected socket whoever receives next hears of it. One that talks to anybody goes on:
+        a datagram for one of them says nothing of the others, and who makes it fail may be a
+        stranger that has lied about its address.
+        """
+        if self.peer_address is None:
+            return
         self._error = exc
         if self._reader is not None:
             self._wake(self._reader)
@@ -156,7 +180,7 @@ class DatagramSocket(asyncio.DatagramProtocol):
 
         Raises:
             ClosedError: The socket was closed, and nothing is left.
-            ConnectError: Nobody listens where an earlier datagram went.
+            ConnectError: The socket is connected, and nobody listens there.
         """
         if self._queue:
             return self._queue.popleft()
@@ -173,26 +197,36 @@ class DatagramSocket(asyncio.DatagramProtocol):
         Raises:
             BusyError: Another task receives already.
             ClosedError: The socket was closed.
-            ConnectError: Nobody listens where an earlier datagram went.
+            ConnectError: The socket is connected, and nobody listens there.
         """
-        while (datagram := self.receive_nowait()) is None:
-            if self._reader is not None:
-                raise BusyError(f"{self!r}: another task receives already")
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        return datagram
+        queue = self._queue
+        while not queue:
+            self.receive_nowait()  # which says why there never will be one
+            await self._arrival()
+        return queue.popleft()
 
-    async def __aiter__(self) -> AsyncIterator[Datagram]:
-        """Datagrams as they come, until the socket is closed."""
-        while True:
-            try:
-                datagram = await self.receive()
-            except ClosedError:
-                return
-            yield datagram
+    def _arrival(self) -> asyncio.Future[None]:
+        """What is done when there may be something to receive."""
+        if self._reader is not None and not self._reader.done():
+            raise BusyError(f"{self!r}: another task receives already")
+        self._reader = self._loop.create_future()
+        return self._reader
+
+    def __aiter__(self) -> AsyncIterator[Datagram]:
+        """Datagrams as they come, until the socket is closed; errors are counted, no more."""
+        return self
+
+    async def __anext__(self) -> Datagram:
+        """The next datagram, as a step of an `async for`."""
+        queue = self._queue
+        while not queue:
+            if self._error is not None:
+                self._error = None
+            elif self._is_over or self.transport.is_closing():
+                raise StopAsyncIteration
+            else:
+                await self._arrival()
+        return queue.popleft()
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -207,14 +241,15 @@ class DatagramSocket(asyncio.DatagramProtocol):
             ClosedError: The socket was closed.
             LocalProtocolError: The datagram is too long, or has no address.
         """
-        if self._is_over or self.is_closing():
+        transport = self.transport
+        if self._is_over or transport is None or transport.is_closing():
             raise ClosedError(f"{self!r} was closed")
         if len(data) > _LARGEST:
             raise LocalProtocolError(
                 f"a datagram has at most {_LARGEST:,} bytes, not {len(data):,}"
             )
         try:
-            self.transport.sendto(data, address)
+            transport.sendto(data, address)
         except ValueError as error:
             raise LocalProtocolError(f"{self!r}: {error}") from error
         return self._room
@@ -292,6 +327,6 @@ class DatagramSocket(asyncio.DatagramProtocol):
 
     def statistics(self) -> dict[str, int]:
         """Counters of the socket: received, sent, their bytes, and what was dropped."""
-        below: dict[str, int] = getattr(self.transport, "statistics", dict)()
+        below: dict[str, int] = {} if self.transport is None else self.transport.statistics()
         now = {"dropped_receiving": self._dropped, "queued": len(self._queue)}
         return {**below, **now}

@@ -175,3 +175,8 @@ class FrameProtocol(core.FrameProtocol, asyncio.Protocol):
         super().__init__()
         if framing is not None:
             self.set_framing(framing)
+
+    def statistics(self) -> dict[str, int]:
+        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel has it."""
+        counters: dict[str, int] = self.transport.statistics()
+        return counters

@@ -115,7 +115,10 @@ async def listen(
             `client_certificate`, `alpn`, `versions`, `tickets`, `handshake_timeout` (10 s);
             `backlog` (the system's limit); `reuse_port`, `keep_alive` (off); `max_connections`
             (80 % of the descriptor limit) and `max_connections_per_address` (256; loopback is not
-            counted). Each must count for one of the URLs at least (docs/reference/net-options.md).
+            counted); `write_timeout` (30 s in which a peer must take some of what is queued for
+            it) and `max_queued_bytes` (64 MiB that wait, beyond which nothing more may be
+            written): else the connection is aborted. Each must count for one of the URLs at
+            least (docs/reference/net-options.md).
 
     Raises:
         ConfigError: A URL or an option makes no sense.

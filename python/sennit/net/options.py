@@ -8,6 +8,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sennit._native import core
 from sennit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +24,18 @@ __all__ = [
     "merge",
     "named",
     "tls_parts",
+    "write_limits",
 ]
 
 _O = TypeVar("_O")
+
+WRITE_TIMEOUT = 30.0
+"""Seconds without a byte taken, while something is queued; nginx allows 60 s, HTTP here 30 s."""
+
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+"""Nobody's protocol needs more in flight, and a hundred peers who stop at it fit into a machine;
+Redis disconnects a normal subscriber at 32 MiB. It bounds what is added to a queue: one write may
+have any size, for whoever makes it has the bytes in memory anyhow."""
 
 _YES = {"1", "yes", "true", "on", ""}
 _NO = {"0", "no", "false", "off"}
@@ -87,6 +97,12 @@ class ListenOptions:
     max_connections_per_address: int | None = _option(
         256, "count", _IP, "connections at once from one address, loopback not counted", least=1
     )
+    write_timeout: float = _option(
+        WRITE_TIMEOUT, "seconds", _ANY, "in which a peer must take something"
+    )
+    max_queued_bytes: int = _option(
+        MAX_QUEUED_BYTES, "count", _ANY, "that may wait when something more is written", least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +138,12 @@ class ConnectOptions:
         None, "text", _IP, "HOST or HOST:PORT to connect from", usual="the system's choice"
     )
     keep_alive: bool = _option(False, "flag", _IP, "TCP keep-alive")
+    write_timeout: float = _option(
+        WRITE_TIMEOUT, "seconds", _ANY, "in which a peer must take something"
+    )
+    max_queued_bytes: int = _option(
+        MAX_QUEUED_BYTES, "count", _ANY, "that may wait when something more is written", least=1
+    )
 
 
 _ROLES = "bind connect listen"
@@ -156,6 +178,11 @@ class DatagramOptions:
     max_queued: int = _option(
         1024, "count", "bind connect", "datagrams that wait to be received", least=1
     )
+
+
+def write_limits(options: ListenOptions | ConnectOptions) -> core.WriteLimits:
+    """What a peer that does not read may cost, for the native core."""
+    return core.WriteLimits(options.write_timeout, options.max_queued_bytes)
 
 
 def merge(

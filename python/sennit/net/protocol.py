@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sennit.errors import ConfigError
+from sennit.net.datagrams import DatagramProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +76,14 @@ class Protocol(asyncio.Protocol):
         """What TLS has agreed upon, the peer's verified names among it; None without TLS."""
         return tls_details(self.transport)
 
+    def statistics(self) -> dict[str, int]:
+        """Bytes `queued`; over TCP also `bytes_received` and `bytes_sent`, as the kernel has it.
+
+        With TLS those are encrypted bytes.
+        """
+        counters: dict[str, int] = self.transport.statistics()  # type: ignore[attr-defined]
+        return counters
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes; they leave in order, as soon as the peer takes them."""
         self.transport.write(data)
@@ -117,16 +127,19 @@ class Factory(Generic[_P]):
     def __call__(self) -> _P:
         """A protocol that knows this factory; what listeners call."""
         protocol = self.make_protocol()
-        if isinstance(protocol, Protocol):
+        if isinstance(protocol, Protocol | DatagramProtocol):
             protocol.factory = self
         return protocol
 
     def __len__(self) -> int:
-        return sum(len(server._connected()) for server in self._servers)  # noqa: SLF001
+        return sum(server._count() for server in self._servers)  # noqa: SLF001
 
     def __iter__(self) -> Iterator[_P]:
-        """The protocols of all connections; the loop may close them, and others may come."""
-        return iter([transport.get_protocol() for transport in self._transports()])
+        """The protocols of all connections, for `udp://` of all sockets.
+
+        The loop may close them, and others may come.
+        """
+        return iter([protocol for server in self._servers for protocol in server.connections])
 
     def make_protocol(self) -> _P:
         """A protocol for a new connection."""
@@ -137,12 +150,24 @@ class Factory(Generic[_P]):
         """The protocols that are connected now."""
         return frozenset(self)
 
-    def broadcast(self, data: bytes | bytearray | memoryview, *, besides: _P | None = None) -> int:
-        """Write the same bytes to every connection.
+    def broadcast(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        besides: _P | None = None,
+        max_queued_bytes: int = 8 * 1024 * 1024,
+    ) -> int:
+        """Write the same bytes to every connection; sockets for datagrams are none.
+
+        A member that does not keep up is dropped: one that missed something without knowing would
+        be worse off than one that has to come again. Its `connection_lost` hears `OverloadedError`,
+        and `Server.statistics()` counts it among the `write_overflows`.
 
         Args:
             data: What to send; it is not copied for each connection.
             besides: One that is left out, such as the sender.
+            max_queued_bytes: A member for whom more than that waits already is aborted. Redis
+                allows its subscribers 8 MiB for a minute.
 
         Returns:
             To how many it was written.
@@ -150,10 +175,16 @@ class Factory(Generic[_P]):
         data = bytes(data)
         count = 0
         for transport in self._transports():
-            if not transport.is_closing() and transport.get_protocol() is not besides:
-                transport.write(data)
-                count += 1
+            if besides is None or transport.get_protocol() is not besides:
+                count += transport._write_within(data, max_queued_bytes)  # noqa: SLF001 - the native twin
         return count
+
+    def statistics(self) -> dict[str, int]:
+        """The counters of the servers that this factory serves now, added up."""
+        total: collections.Counter[str] = collections.Counter()
+        for server in self._servers:
+            total.update(server.statistics())
+        return dict(total)
 
     async def _wait_ended(self) -> None:
         """Wait for what goes on after its connection is over."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import enum
 import logging
 from typing import TYPE_CHECKING, Any
 
 from sennit.net.binding import open_datagrams
+from sennit.net.options import write_limits
 from sennit.net.paths import SocketPaths
 from sennit.net.reloading import CertificateWatch
 from sennit.net.url import Endpoint, endpoint_url
@@ -15,6 +17,7 @@ from sennit.net.url import Endpoint, endpoint_url
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from sennit._native import core
     from sennit.net.options import DatagramOptions, ListenOptions
     from sennit.net.protocol import Factory
     from sennit.net.tls import ServerTls
@@ -47,12 +50,15 @@ class Server:
         self._state = ServerState.NEW
         self._urls: list[str] = []
         self._servers: list[asyncio.Server] = []
+        self._write_limits: list[core.WriteLimits] = []
         self._limits: tuple[int, int | None] = (0, None)
         self._paths = SocketPaths()
         self._certificates = CertificateWatch(reactor)
         self._transports: set[Any] = set()
         self._handshaking: set[Any] = set()
         self._sockets: list[Any] = []
+        self._open_sockets: set[Any] = set()
+        self._waiters: list[asyncio.Future[None]] = []
         self._addresses: dict[str, int] = {}
         self._accepted = 0
         self._refused = 0
@@ -86,20 +92,37 @@ class Server:
 
     @property
     def connections(self) -> frozenset[Any]:
-        """The protocols (for a stream handler: the streams) that are connected now."""
-        return frozenset(transport.get_protocol() for transport in self._connected())
+        """The protocols (for a stream handler: the streams) that are connected now.
+
+        For `udp://` those whose sockets are open: each talks to many.
+        """
+        transports = (*self._connected(), *self._open_sockets)
+        return frozenset(transport.get_protocol() for transport in transports)
 
     def statistics(self) -> dict[str, int]:
-        """Counters since the server was made, and how many connections are open now."""
+        """Counters since the server was made, and how many connections are open now.
+
+        With `udp://` also those of its sockets, as `datagrams_received` and so on.
+        """
+        datagrams: collections.Counter[str] = collections.Counter()
+        for sock in self._sockets:
+            for name, count in sock.statistics().items():
+                datagrams[f"datagrams_{name}"] += count
         return {
             "connections_open": len(self._transports),
             "connections_accepted": self._accepted,
             "connections_refused": self._refused,
             "connections_refused_per_address": self._refused_address,
+            "write_timeouts": self._count_of("write_timeouts"),
+            "write_overflows": self._count_of("write_overflows"),
             "handshakes_failed": self._failed_handshakes,
             "certificates_reloaded": self._certificates.reloads,
             "certificate_reloads_failed": self._certificates.failures,
+            **datagrams,
         }
+
+    def _count_of(self, name: str) -> int:
+        return sum(limits.statistics()[name] for limits in self._write_limits)
 
     async def close(self, grace: float = GRACE) -> None:
         """Accept no more, let connections end, and wait for the last one.
@@ -148,11 +171,18 @@ class Server:
     async def _wait_connections(self) -> None:
         for server in self._servers:
             await server.wait_closed()
-        while any(datagrams._fileno() >= 0 for datagrams in self._sockets):  # noqa: SLF001
-            lost = self._reactor.create_future()
-            self._sockets[-1]._when_lost(lost.set_result)  # noqa: SLF001 - the seam for this
-            await lost
-            self._sockets.pop()
+        if self._open_sockets:
+            waiter = self._reactor.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _socket_lost(self, transport: Any) -> None:
+        self._open_sockets.discard(transport)
+        if not self._open_sockets:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def __aenter__(self) -> Server:
         return self
@@ -173,7 +203,7 @@ class Server:
         for server in self._servers:
             server.close()
         self._paths.remove()
-        for datagrams in self._sockets:
+        for datagrams in tuple(self._open_sockets):
             if tell:
                 datagrams.close()
             else:
@@ -218,7 +248,10 @@ class Server:
                 keep_alive=options.keep_alive,
                 **common,
             )
-        server._owner = self  # noqa: SLF001 - the reactor's servers have this seam
+        limits = write_limits(options)
+        self._write_limits.append(limits)
+        server._owner = self  # noqa: SLF001 - the reactor's servers have these seams
+        server._write_limits = limits  # noqa: SLF001
         self._servers.append(server)
         scheme = endpoint.scheme if tls is None or endpoint.scheme == "unix" else "tls"
         self._urls += [endpoint_url(scheme, sock.getsockname()) for sock in server.sockets]
@@ -228,7 +261,12 @@ class Server:
             self._reactor, self.factory, endpoint, options, is_remote=False
         )
         self._sockets.append(transport)
-        self._urls.append(endpoint_url("udp", transport.get_extra_info("sockname")))
+        self._open_sockets.add(transport)
+        transport._when_lost(lambda _reason: self._socket_lost(transport))  # noqa: SLF001 - the seam for this
+        address = transport.get_extra_info("sockname")
+        if address[0] == "::":  # both families; see `Reactor._datagrams_everywhere`
+            self._urls.append(endpoint_url("udp", ("0.0.0.0", address[1])))  # noqa: S104
+        self._urls.append(endpoint_url("udp", address))
 
     def _give_up(self) -> None:
         """Something could not start: nothing of the rest stays."""
@@ -249,6 +287,9 @@ class Server:
     def _connected(self) -> set[Any]:
         """The transports whose protocols have heard of their connections."""
         return self._transports - self._handshaking if self._handshaking else self._transports
+
+    def _count(self) -> int:
+        return len(self._transports) - len(self._handshaking) + len(self._open_sockets)
 
     # -- called by the reactor's servers -----------------------------------------------------------
 

@@ -54,7 +54,8 @@ class Stream(core.Stream, asyncio.Protocol):
             Checked every 10 ms.
         write_timeout: Seconds in which the peer must take some of what is queued, while a task
             waits for that or the stream closes; then `DeadlineError`, and a stream that closes is
-            aborted. `None`, the default, is for ever.
+            aborted. `None`, the default, is for ever; the endpoint's own `write_timeout` ends the
+            connection in any case.
         max_buffered: Bytes that may lie unread before the peer has to wait (one more read of up
             to 256 KiB may come); reading goes on when half are left. Default 64 KiB. A reading
             that asks for more gets more.

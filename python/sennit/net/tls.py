@@ -202,6 +202,10 @@ class ServerTls:
         """The native half, for the reactor."""
         return self._native
 
+    def statistics(self) -> dict[str, int]:
+        """Counters: `handshakes` that were done, `resumptions` among them, `handshakes_failed`."""
+        return self._native.statistics()
+
     def _make(self) -> core.TlsServer:
         own = Certificate(self.certificate, self.key)
         return core.TlsServer(
@@ -276,6 +280,10 @@ class ClientTls:
             tuple(self.versions),
         )
         object.__setattr__(self, "_native", native)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters: `handshakes` that were done, `resumptions` among them, `handshakes_failed`."""
+        return self.native.statistics()
 
     @property
     def native(self) -> core.TlsClient:

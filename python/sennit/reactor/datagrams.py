@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Datagrams"]
+__all__ = ["RECEIVE_BUFFER", "Datagrams", "set_buffer"]
+
+RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Bytes that the kernel keeps for a bound socket: 208 KiB, the default, hold some 256 of a burst.
+It is a limit, not an allocation."""
+
+_FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
+"""SO_SNDBUFFORCE and SO_RCVBUFFORCE of asm-generic/socket.h; the `socket` module names neither."""
 
 _P = TypeVar("_P", bound="asyncio.BaseProtocol")
 _Address = tuple[Any, ...] | str | None
@@ -94,6 +101,7 @@ class Datagrams(Upgrading):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             if local is not None:
                 sock.bind(local)
+                set_buffer(sock, socket.SO_RCVBUF, RECEIVE_BUFFER)
             if remote is not None:
                 await self._connect(sock, remote)
         except BaseException:
@@ -101,13 +109,49 @@ class Datagrams(Upgrading):
             raise
         return sock
 
+    async def _datagrams_everywhere(
+        self,
+        factory: Callable[[], _P],
+        port: int,
+        *,
+        reuse_port: bool = False,
+        allow_broadcast: bool = False,
+    ) -> tuple[asyncio.DatagramTransport, _P]:
+        """A socket on every address of both families; those of IPv4 are written as IPv4's.
+
+        Raises:
+            OSError: The port is in use.
+        """
+        sock = _dual_socket()
+        if sock is None:
+            at = ("0.0.0.0", port)  # noqa: S104 - what was asked for
+            return await self.create_datagram_endpoint(
+                factory, at, reuse_port=reuse_port, allow_broadcast=allow_broadcast
+            )
+        try:
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if allow_broadcast:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.bind(("::", port))
+            set_buffer(sock, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        except BaseException:
+            sock.close()
+            raise
+        return self._datagrams_over(sock, factory, None, is_dual=True)
+
     def _datagrams_over(
-        self, sock: socket.socket, factory: Callable[[], _P], remote: Any
+        self,
+        sock: socket.socket,
+        factory: Callable[[], _P],
+        remote: Any,
+        *,
+        is_dual: bool = False,
     ) -> tuple[asyncio.DatagramTransport, _P]:
         """A transport takes the socket over; the socket object itself is detached."""
         sock.setblocking(False)
         protocol = factory()
-        transport = self._make_datagrams(sock.detach(), protocol, remote)
+        transport = self._make_datagrams(sock.detach(), protocol, remote, is_dual)
         return transport, protocol
 
     async def _datagram_addresses(
@@ -141,6 +185,30 @@ class Datagrams(Upgrading):
         if not pairs:
             raise ValueError("can not get address information")
         return pairs
+
+
+def set_buffer(sock: Any, kind: int, size: int) -> None:
+    """Set SO_RCVBUF or SO_SNDBUF: root may pass `net.core.rmem_max`, others get as much as that."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _FORCED[kind], size)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, kind, size)
+
+
+def _dual_socket() -> socket.socket | None:
+    """A socket of IPv6 that speaks IPv4 as well; None on a machine without IPv6."""
+    try:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    try:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        sock.close()
+        return None
+    return sock
 
 
 def _only_socket(sock: socket.socket, given: dict[str, Any]) -> Any:

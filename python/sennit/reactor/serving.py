@@ -68,6 +68,7 @@ class Server(asyncio.AbstractServer):
         self._backlog = backlog
         self._tls = tls
         self._owner: ConnectionOwner | None = None
+        self._write_limits: core.WriteLimits | None = None
         self._state = _State.NEW
         self._tokens: list[int] = []
         self._active = 0
@@ -113,7 +114,7 @@ class Server(asyncio.AbstractServer):
         for sock in self._sockets:
             listen(sock, self._backlog)
             token = self._reactor._listen(  # noqa: SLF001 - one room
-                sock.fileno(), self._factory, self, *self._tls
+                sock.fileno(), self._factory, self, *self._tls, self._write_limits
             )
             self._tokens.append(token)
 

@@ -100,7 +100,7 @@ class Reactor(Timed):
             flags: For asyncio's sake.
             reuse_address: For asyncio's sake.
             reuse_port: For asyncio's sake: a port has one endpoint here.
-            allow_broadcast: For asyncio's sake: there is no broadcast here.
+            allow_broadcast: Whether 255.255.255.255 may be sent to.
             sock: A real socket, used as it is.
 
         Raises:
@@ -113,8 +113,15 @@ class Reactor(Timed):
         remote = await self._datagram_address(remote_addr, family)
         protocol = protocol_factory()
         transport = self.network._exchange.open(protocol, local, remote)  # noqa: SLF001
+        if allow_broadcast:
+            transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         protocol.connection_made(transport)
         return transport, protocol
+
+    async def _datagrams_everywhere(
+        self, factory: Callable[[], _P], port: int, **options: Any
+    ) -> tuple[asyncio.DatagramTransport, _P]:
+        return await self.create_datagram_endpoint(factory, ("::", port), **options)
 
     async def _datagram_address(
         self, address: tuple[str, int] | str | None, family: int

@@ -204,7 +204,9 @@ def reset(sock: socket.socket) -> None:
     Linux does that where something is left unread, so a byte is put there, through the other end,
     which is in this process.
     """
-    ours, theirs = socket.socket.getsockname(sock), socket.socket.getpeername(sock)
+    # By another object: one of `ssl` takes the simulated family for the kernel's.
+    with socket.fromfd(sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
+        ours, theirs = same.getsockname(), same.getpeername()
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
         number = int(entry)
         with contextlib.suppress(OSError):

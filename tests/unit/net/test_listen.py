@@ -139,6 +139,8 @@ def test_no_more_connections_than_allowed(on_reactor):
                 "connections_accepted": 3,
                 "connections_refused": 1,
                 "connections_refused_per_address": 0,
+                "write_timeouts": 0,
+                "write_overflows": 0,
                 "handshakes_failed": 0,
                 "certificates_reloaded": 0,
                 "certificate_reloads_failed": 0,

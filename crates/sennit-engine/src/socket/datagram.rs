@@ -164,6 +164,27 @@ impl Batch {
     }
 }
 
+/// Datagrams that the kernel has dropped because the socket's buffer was full (SO_MEMINFO, socket(7)); `None` where
+/// nobody knows.
+pub fn drops(socket: RawFd) -> Option<u64> {
+    // include/uapi/linux/sock_diag.h; kept beside others by every socket since Linux 4.12.
+    const DROPS: usize = 8;
+    let mut counts = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: the pointers name two locals of that size that outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            (&raw mut counts).cast(),
+            &mut length,
+        )
+    })
+    .ok()?;
+    (length as usize == size_of_val(&counts)).then(|| u64::from(counts[DROPS]))
+}
+
 /// Sends datagrams with one call; how many the kernel has taken, in order. An error is the first
 /// one's.
 pub fn send_batch(socket: RawFd, datagrams: &[(IoSlice<'_>, &RawAddress)]) -> io::Result<usize> {

@@ -207,6 +207,37 @@ pub fn untaken(socket: RawFd) -> Option<usize> {
     if result < 0 { None } else { usize::try_from(count).ok() }
 }
 
+/// Bytes that a TCP connection has brought and taken, as the kernel counts them (TCP_INFO of tcp(7)); `None` for other
+/// sockets. Asking costs a call, not asking nothing.
+pub fn carried(socket: RawFd) -> Option<(u64, u64)> {
+    // include/uapi/linux/tcp.h: where the fields lie is part of the kernel's promise, and all of them are there since
+    // Linux 4.19. The end of the peer's stream is counted as a byte of it.
+    const RECEIVED: usize = 128;
+    const SENT: usize = 200;
+    const SENT_AGAIN: usize = 208;
+    const ENDED: [u8; 4] = [6, 8, 9, 11]; // TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING
+    let mut info = [0_u8; 256];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointers name two locals of that size that outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &mut length,
+        )
+    })
+    .ok()?;
+    let field = |at: usize| {
+        let bytes = info.get(at..at + 8).filter(|_| at + 8 <= length as usize)?;
+        bytes.try_into().ok().map(u64::from_ne_bytes)
+    };
+    let end = u64::from(ENDED.contains(&info[0]));
+    let sent = field(SENT)?.saturating_sub(field(SENT_AGAIN)?);
+    Some((field(RECEIVED)?.saturating_sub(end), sent))
+}
+
 /// Makes closing a reset, not an end. Best effort: a socket of another kind has no such choice.
 pub fn reset_on_close(socket: RawFd) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -11,7 +11,7 @@ use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::identity::{Identity, certify};
 use super::server::{Versions, roots};
-use super::{Fault, Session, session};
+use super::{Fault, Handshakes, Session, session};
 
 /// Whose certificates a server may show.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ pub struct ClientSettings {
 #[derive(Debug, Clone)]
 pub struct TlsClient {
     settings: Arc<ClientConfig>,
+    handshakes: Arc<Handshakes>,
 }
 
 /// The system's authorities, read once: there are over a hundred.
@@ -123,7 +124,7 @@ impl TlsClient {
             }
         };
         config.alpn_protocols = settings.alpn.clone();
-        Ok(TlsClient { settings: Arc::new(config) })
+        Ok(TlsClient { settings: Arc::new(config), handshakes: Arc::default() })
     }
 
     /// A session for one connection to a server of a name, which its certificate must be for.
@@ -135,6 +136,11 @@ impl TlsClient {
             ))
         })?;
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.settings), server_name)?;
-        Ok(session::client(connection, name.to_owned()))
+        Ok(session::client(connection, name.to_owned(), Arc::clone(&self.handshakes)))
+    }
+
+    /// How the handshakes have ended so far.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 }

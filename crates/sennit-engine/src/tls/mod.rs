@@ -10,6 +10,8 @@
 //!
 //! [`Session`] is the one trait: rustls is behind it now, and another library can be.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 pub mod client;
 pub mod fault;
 pub mod identity;
@@ -41,6 +43,31 @@ pub struct Progress {
     pub phase: Phase,
     /// What ends the session; nothing may be asked of it afterwards. What came before counts.
     pub fault: Option<Fault>,
+}
+
+/// How the handshakes of one set of settings have ended.
+#[derive(Debug, Default)]
+pub struct Handshakes {
+    done: AtomicU64,
+    resumed: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Handshakes {
+    /// Those that were done.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that resumed an earlier session.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
+    }
+
+    /// Those that came to nothing: refused, too late, or left.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
 }
 
 /// What the two ends have agreed upon.

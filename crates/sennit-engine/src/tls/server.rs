@@ -9,7 +9,7 @@ use rustls::server::{
 };
 
 use super::identity::{ByName, Identity, parse_certificates};
-use super::{Fault, Session, session};
+use super::{Fault, Handshakes, Session, session};
 
 /// Whether a client must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub struct TlsServer {
     settings: Arc<ServerConfig>,
     /// By what rule clients are let in.
     admission: Arc<(ClientCertificate, Vec<u8>)>,
+    handshakes: Arc<Handshakes>,
 }
 
 /// Roots out of PEM.
@@ -118,11 +119,12 @@ impl TlsServer {
             config.send_tls13_tickets = 0;
         }
         let admission = Arc::new((settings.client_certificate, settings.client_ca.clone()));
-        Ok(TlsServer { settings: Arc::new(config), admission })
+        Ok(TlsServer { settings: Arc::new(config), admission, handshakes: Arc::default() })
     }
 
-    /// Takes over the ticket keys of another, so that its sessions can be resumed here; not where
-    /// clients were let in by another rule, because a client that resumes shows no certificate.
+    /// Goes on with the counters of another, and with its ticket keys, so that its sessions can be
+    /// resumed here; not where clients were let in by another rule, because a client that resumes
+    /// shows no certificate.
     #[must_use]
     pub fn with_tickets_of(&self, other: &TlsServer) -> Self {
         let mut config = ServerConfig::clone(&self.settings);
@@ -130,12 +132,21 @@ impl TlsServer {
         if have_tickets && self.admission == other.admission {
             config.ticketer = Arc::clone(&other.settings.ticketer);
         }
-        TlsServer { settings: Arc::new(config), admission: Arc::clone(&self.admission) }
+        TlsServer {
+            settings: Arc::new(config),
+            admission: Arc::clone(&self.admission),
+            handshakes: Arc::clone(&other.handshakes),
+        }
     }
 
     /// A session for one connection.
     pub fn session(&self) -> Result<Box<dyn Session>, Fault> {
         let connection = UnbufferedServerConnection::new(Arc::clone(&self.settings))?;
-        Ok(session::server(connection))
+        Ok(session::server(connection, Arc::clone(&self.handshakes)))
+    }
+
+    /// How the handshakes have ended so far.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 }

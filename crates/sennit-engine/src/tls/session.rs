@@ -2,6 +2,8 @@
 //! where they were received, and encrypted where they are sent from.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -10,7 +12,7 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-use super::{Details, Fault, Phase, Progress, Session};
+use super::{Details, Fault, Handshakes, Phase, Progress, Session};
 
 /// A record's plaintext at most (RFC 8446, section 5.1).
 const RECORD: usize = 16 * 1024;
@@ -79,16 +81,27 @@ struct Rustls<C> {
     connection: C,
     phase: Phase,
     server_name: Option<String>,
+    /// Where the handshake is counted, once.
+    handshakes: Option<Arc<Handshakes>>,
 }
 
 /// A server's end.
-pub(super) fn server(connection: UnbufferedServerConnection) -> Box<dyn Session> {
-    Box::new(Rustls { connection, phase: Phase::Handshaking, server_name: None })
+pub(super) fn server(
+    connection: UnbufferedServerConnection,
+    handshakes: Arc<Handshakes>,
+) -> Box<dyn Session> {
+    let handshakes = Some(handshakes);
+    Box::new(Rustls { connection, phase: Phase::Handshaking, server_name: None, handshakes })
 }
 
 /// A client's end, which asks for a name.
-pub(super) fn client(connection: UnbufferedClientConnection, name: String) -> Box<dyn Session> {
-    Box::new(Rustls { connection, phase: Phase::Handshaking, server_name: Some(name) })
+pub(super) fn client(
+    connection: UnbufferedClientConnection,
+    name: String,
+    handshakes: Arc<Handshakes>,
+) -> Box<dyn Session> {
+    let (server_name, handshakes) = (Some(name), Some(handshakes));
+    Box::new(Rustls { connection, phase: Phase::Handshaking, server_name, handshakes })
 }
 
 /// What one step of rustls has come to.
@@ -252,6 +265,14 @@ fn fill(
     }
 }
 
+impl<C> Drop for Rustls<C> {
+    fn drop(&mut self) {
+        if let Some(counted) = self.handshakes.take() {
+            counted.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<C: Connection> Session for Rustls<C> {
     fn receive(
         &mut self,
@@ -267,6 +288,13 @@ impl<C: Connection> Session for Rustls<C> {
         let progress = self.read(incoming, plain, outgoing);
         if let Some(name) = ASKED_NAME.take() {
             self.server_name = Some(name);
+        }
+        if self.phase != Phase::Handshaking
+            && let Some(counted) = self.handshakes.take()
+        {
+            counted.done.fetch_add(1, Ordering::Relaxed);
+            let resumed = self.connection.common().handshake_kind() == Some(HandshakeKind::Resumed);
+            counted.resumed.fetch_add(u64::from(resumed), Ordering::Relaxed);
         }
         progress
     }

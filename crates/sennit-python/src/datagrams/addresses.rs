@@ -21,6 +21,9 @@ struct Kept {
 #[derive(Default)]
 pub struct Addresses {
     places: Vec<Option<Kept>>,
+    /// Whether the socket speaks both families: IPv4 is IPv6 to the kernel then, and IPv4 to Python (RFC 4291, section
+    /// 2.5.5.2).
+    is_dual: bool,
     /// Where the peer stands that was heard last, who is nearly always the one that is answered.
     last: usize,
 }
@@ -34,9 +37,14 @@ fn place_of(raw: &RawAddress) -> usize {
 }
 
 /// An address as Python's `socket` writes it.
-fn object_of(raw: &RawAddress) -> Outcome<Object> {
-    if let Some(address) = raw.to_ip() {
-        return address_object(&address);
+fn object_of(raw: &RawAddress, is_dual: bool) -> Outcome<Object> {
+    match raw.to_ip() {
+        Some(SocketAddr::V6(address)) if is_dual && address.ip().to_ipv4_mapped().is_some() => {
+            let ip = address.ip().to_canonical();
+            return address_object(&SocketAddr::new(ip, address.port()));
+        }
+        Some(address) => return address_object(&address),
+        None => {}
     }
     match raw.to_unix() {
         [] => Ok(none()),
@@ -55,6 +63,11 @@ fn object_of(raw: &RawAddress) -> Outcome<Object> {
 }
 
 impl Addresses {
+    /// Those of a socket; a dual one speaks both IPv6 and IPv4.
+    pub fn new(is_dual: bool) -> Self {
+        Addresses { is_dual, ..Addresses::default() }
+    }
+
     /// The Python object of an address that something has come from.
     #[inline]
     pub fn object(&mut self, raw: &RawAddress) -> Outcome<Object> {
@@ -68,7 +81,7 @@ impl Addresses {
             self.last = place;
             return Ok(kept.object.clone());
         }
-        let object = object_of(raw)?;
+        let object = object_of(raw, self.is_dual)?;
         let kept = Kept { raw: *raw, object: object.clone() };
         if let Some(slot) = self.places.get_mut(place) {
             // Tuples, strings and integers: their end runs no foreign code.
@@ -86,7 +99,7 @@ impl Addresses {
         {
             return Ok(kept.raw);
         }
-        raw_of(object)
+        raw_of(object, self.is_dual)
     }
 }
 
@@ -96,11 +109,11 @@ fn wrong(message: &str) -> Raised {
 }
 
 /// The address that a Python object writes: `(host, port, ...)`, or the path of a UNIX socket.
-fn raw_of(object: *mut ffi::PyObject) -> Outcome<RawAddress> {
+fn raw_of(object: *mut ffi::PyObject, is_dual: bool) -> Outcome<RawAddress> {
     // SAFETY: a live argument, whose type is checked before it is read; GIL.
     unsafe {
         if ffi::PyTuple_Check(object) != 0 {
-            return ip_of(borrowed_slice(object));
+            return ip_of(borrowed_slice(object), is_dual);
         }
         let mut encoded = std::ptr::null_mut::<ffi::PyObject>();
         if ffi::PyUnicode_FSConverter(object, (&raw mut encoded).cast()) == 0 {
@@ -113,7 +126,7 @@ fn raw_of(object: *mut ffi::PyObject) -> Outcome<RawAddress> {
     }
 }
 
-fn ip_of(items: &[*mut ffi::PyObject]) -> Outcome<RawAddress> {
+fn ip_of(items: &[*mut ffi::PyObject], is_dual: bool) -> Outcome<RawAddress> {
     let args = Args(items);
     if !(2..=4).contains(&items.len()) {
         return Err(wrong("an address is (host, port), for IPv6 also with flow and scope"));
@@ -132,6 +145,7 @@ fn ip_of(items: &[*mut ffi::PyObject]) -> Outcome<RawAddress> {
         false => Ok(0),
     };
     let address = match ip {
+        IpAddr::V4(ip) if is_dual => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), port),
         IpAddr::V4(_) => SocketAddr::new(ip, port),
         IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, number(2)?, number(3)?)),
     };

@@ -115,6 +115,7 @@ no_arguments!(statistics, DatagramObject, |this| {
         ("sent", counters.sent),
         ("bytes_sent", counters.bytes_sent),
         ("dropped_sending", counters.dropped_sending),
+        ("dropped_by_kernel", counters.dropped_by_kernel),
         ("cut", counters.cut),
         ("errors", counters.errors),
     ])

@@ -124,6 +124,7 @@ pub fn open(
     socket: OwnedFd,
     protocol: Object,
     remote: Option<Object>,
+    is_dual: bool,
 ) -> Outcome<Object> {
     // SAFETY: the caller's loop is live; GIL.
     if let Some(state) = unsafe { LoopObject::of(event_loop) } {
@@ -137,7 +138,7 @@ pub fn open(
         let this = &*object.as_ptr().cast::<DatagramObject>();
         let context = Object::owned(ffi::PyContext_CopyCurrent())?;
         this.fields().write(Fields {
-            engine: Some(Datagrams::new(socket, PythonDatagrams::new(object.clone()))),
+            engine: Some(Datagrams::new(socket, PythonDatagrams::new(object.clone(), is_dual))),
             event_loop: Some(Object::from_borrowed(event_loop)),
             protocol: Some(protocol),
             context: Some(context),

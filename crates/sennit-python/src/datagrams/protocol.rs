@@ -24,8 +24,9 @@ pub struct PythonDatagrams {
 
 impl PythonDatagrams {
     /// The protocol of a Python transport, which this holds until the end.
-    pub fn new(object: Object) -> Self {
-        PythonDatagrams { object: Cell::new(object.into_ptr()), addresses: RefCell::default() }
+    pub fn new(object: Object, is_dual: bool) -> Self {
+        let addresses = RefCell::new(Addresses::new(is_dual));
+        PythonDatagrams { object: Cell::new(object.into_ptr()), addresses }
     }
 
     /// The address that a Python object writes.

@@ -112,27 +112,31 @@ positional!(make_transport, LoopObject, |this, args| {
     transport::open(this.as_ptr(), socket, args.object(1), beginning)
 });
 
-// _make_datagrams(descriptor, protocol, remote): takes the descriptor over, calls connection_made.
+// _make_datagrams(descriptor, protocol, remote, dual=False): takes the descriptor over, calls
+// connection_made. A dual socket is IPv6 and speaks IPv4 as well.
 positional!(make_datagrams, LoopObject, |this, args| {
-    args.expect("_make_datagrams", 3, 3)?;
+    args.expect("_make_datagrams", 3, 4)?;
+    let is_dual = args.optional(3).map_or(Ok(false), |dual| dual.truth())?;
     let descriptor = args.integer(0)? as RawFd;
     // SAFETY: the Python half hands over a descriptor that it has detached from its socket.
     let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
     this.state().check_ours()?;
-    crate::datagrams::open(this.as_ptr(), socket, args.object(1), args.optional(2))
+    crate::datagrams::open(this.as_ptr(), socket, args.object(1), args.optional(2), is_dual)
 });
 
-// _listen(descriptor, factory, server, tls=None, timeout=0) -> token: the descriptor stays the
-// caller's.
+// _listen(descriptor, factory, server, tls=None, timeout=0, limits=None) -> token: the descriptor
+// stays the caller's.
 positional!(listen, LoopObject, |this, args| {
-    args.expect("_listen", 3, 5)?;
+    args.expect("_listen", 3, 6)?;
     let state = this.state();
     state.check_ours()?;
     let tls = match args.optional(3) {
         Some(settings) => Some((settings, args.float(4)?)),
         None => None,
     };
-    let acceptor = ProtocolAcceptor::new(args.object(1), args.object(2), tls)?;
+    let limits =
+        args.optional(5).map(|limits| transport::write_limits(limits.as_ptr())).transpose()?;
+    let acceptor = ProtocolAcceptor::new(args.object(1), args.object(2), tls, limits)?;
     let descriptor = Descriptor::Lent(args.integer(0)? as RawFd);
     let listener = Listener::start(&state.reactor, descriptor, acceptor)?;
     let token = listener.token().0;

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3_ffi as ffi;
 use sennit_engine::tls::{Fault, FaultKind};
+use sennit_engine::transport::WriteFault;
 
 use super::Object;
 
@@ -40,14 +41,26 @@ fn tls_error(fault: &Fault) -> Outcome<Object> {
         FaultKind::Deadline => c"DeadlineError",
         FaultKind::Internal => c"InternalError",
     };
+    ours(name, &fault.message)
+}
+
+/// An error of `sennit.errors`.
+fn ours(name: &std::ffi::CStr, message: &str) -> Outcome<Object> {
     let class = Object::import(c"sennit.errors")?.attribute(name)?;
-    class.call(&[Object::text(&fault.message)?.as_ptr()])
+    class.call(&[Object::text(message)?.as_ptr()])
 }
 
 /// An exception object for an error of the engine: an `OSError` where the system has said it.
 pub fn os_error(error: &io::Error) -> Outcome<Object> {
     if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
         return tls_error(fault);
+    }
+    if let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<WriteFault>()) {
+        let name = match fault {
+            WriteFault::Stalled { .. } => c"DeadlineError",
+            WriteFault::Overflowed { .. } => c"OverloadedError",
+        };
+        return ours(name, &fault.to_string());
     }
     let text = error.to_string();
     // The number stands in the exception's own text already.

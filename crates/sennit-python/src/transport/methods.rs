@@ -2,13 +2,16 @@
 
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
+use sennit_engine::socket::carried;
 use sennit_engine::stream::Chunk;
 use sennit_engine::transport::{Reading, State, WriteRefused};
 
 use super::arguments::{chunk, extra_info, water_marks};
+use super::limits::write_limits;
 use super::protocol::{Kind, SharedBytes};
 use super::{Engine, TransportObject, extra_slot};
 use crate::host::PythonHost;
+use crate::http::dict_of;
 use crate::kit::{
     Object, Outcome, Raised, keywords, no_arguments, none, one_argument, positional, raise, row,
 };
@@ -134,6 +137,18 @@ keywords!(get_extra_info, TransportObject, |this, args, keywords| {
     extra_info(this.as_ptr(), event_loop, args, keywords)
 });
 
+no_arguments!(statistics, TransportObject, |this| {
+    let engine = this.engine();
+    let carried = engine.as_ref().and_then(|engine| engine.descriptor()).and_then(carried);
+    let queued = ("queued", engine.map_or(0, |engine| engine.queued() as u64));
+    match carried {
+        Some((received, sent)) => {
+            dict_of([("bytes_received", received), ("bytes_sent", sent), queued])
+        }
+        None => dict_of([queued]),
+    }
+});
+
 no_arguments!(file_number, TransportObject, |this| {
     let descriptor = this.engine().and_then(|engine| engine.descriptor());
     Object::integer(i64::from(descriptor.unwrap_or(-1)))
@@ -186,6 +201,22 @@ positional!(start_tls, TransportObject, |this, args| {
     Ok(none())
 });
 
+// _set_write_limits(limits): what a peer that does not read may cost from here on.
+one_argument!(set_write_limits, TransportObject, |this, limits| {
+    let limits = write_limits(limits)?;
+    act(this, |engine, reactor| engine.set_write_limits(reactor, limits))
+});
+
+// _write_within(data, limit) -> bool: written, unless it is closing, or more than that waits: then it ends over it.
+positional!(write_within, TransportObject, |this, args| {
+    args.expect("_write_within", 2, 2)?;
+    let (data, limit) = (chunk(args.0[0])?, args.integer(1)? as usize);
+    let Some((engine, reactor)) = this.parts() else { return Ok(Object::boolean(false)) };
+    // Who has ended its half takes no more, and is not to keep the others from theirs.
+    let written = engine.write_within(reactor, data, limit).unwrap_or(false);
+    Ok(Object::boolean(written))
+});
+
 no_arguments!(tls_details, TransportObject, |this| {
     match this.engine().and_then(|engine| engine.tls_details()) {
         Some(details) => crate::tls::details_object(&details),
@@ -223,10 +254,14 @@ pub fn table() -> Vec<ffi::PyMethodDef> {
             c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSet the water marks, in bytes."),
         row!(keywords c"get_extra_info", get_extra_info,
             c"get_extra_info($self, name, default=None)\n--\n\nsocket, peername, sockname, ..."),
+        row!(noargs c"statistics", statistics,
+            c"Bytes queued, and over TCP what the kernel has carried, as a dict of ints."),
         row!(noargs c"_fileno", file_number, c"The descriptor, -1 after the end."),
         row!(noargs c"_peer", peer, c"The peer's address when the connection was accepted."),
         row!(noargs c"_get_extra", extra, c"What was found out of the connection so far, as a dict to add to."),
         row!(positional c"_start_tls", start_tls, c"Speak TLS from here on."),
+        row!(one c"_set_write_limits", set_write_limits, c"Say what a peer that does not read may cost."),
+        row!(positional c"_write_within", write_within, c"Write unless too much waits; whether it was written."),
         row!(noargs c"_tls_details", tls_details, c"What TLS has agreed upon; None without it."),
         row!(one c"_when_lost", when_lost, c"Call something with the reason when it is over."),
         row!(one c"_keep_socket", keep_socket, c"Keep a Python socket over our descriptor."),

@@ -7,6 +7,7 @@
 
 mod above;
 mod arguments;
+mod limits;
 mod methods;
 mod protocol;
 
@@ -19,10 +20,11 @@ use std::rc::Rc;
 use pyo3_ffi as ffi;
 use sennit_engine::Reactor;
 use sennit_engine::stream::Stream;
-use sennit_engine::transport::{Handshake, Protocol, Transport};
+use sennit_engine::transport::{Handshake, Protocol, Transport, WriteLimits};
 
 pub use self::above::NativeTransport;
 pub use self::arguments::{chunk, extra_info, water_marks};
+pub use self::limits::{make_type as make_limits_type, write_limits};
 pub use self::protocol::SharedBytes;
 use self::protocol::{Kind, PythonProtocol};
 use crate::event_loop::{LoopObject, LoopState};
@@ -209,6 +211,8 @@ pub struct Beginning {
     pub handshake: Option<Handshake>,
     /// A future that waits for the handshake.
     pub waiter: Option<Object>,
+    /// What a peer that does not read may cost.
+    pub limits: Option<Rc<WriteLimits>>,
 }
 
 /// Makes a transport over a connection that has spoken another protocol until now; `input` is what came for this one,
@@ -220,8 +224,7 @@ pub fn adopt(
     input: &[u8],
     guest: Guest,
 ) -> Outcome<Object> {
-    let beginning = Beginning { accepted: None, handshake: None, waiter: None };
-    let object = open_stream(event_loop, stream, protocol.clone(), beginning)?;
+    let object = open_stream(event_loop, stream, protocol.clone(), Beginning::default())?;
     // SAFETY: the object has just been made with this layout; the end of a connection is told in another turn.
     let this = unsafe { &*object.as_ptr().cast::<TransportObject>() };
     if let Some(engine) = this.engine() {
@@ -260,7 +263,7 @@ fn open_stream(
     protocol: Object,
     beginning: Beginning,
 ) -> Outcome<Object> {
-    let Beginning { accepted, handshake, waiter } = beginning;
+    let Beginning { accepted, handshake, waiter, limits } = beginning;
     let kind = Kind::of(&protocol)?;
     // SAFETY: the caller's loop is live; GIL.
     if let Some(state) = unsafe { LoopObject::of(event_loop) } {
@@ -297,6 +300,9 @@ fn open_stream(
             host_side.release();
             return refused.map(|_| object);
         }
+    }
+    if let Some(limits) = limits {
+        engine.set_write_limits(reactor, limits);
     }
     let started = match handshake {
         Some(handshake) => {

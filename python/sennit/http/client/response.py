@@ -10,7 +10,7 @@ from sennit._native import core
 from sennit.errors import OverloadedError, RemoteProtocolError, SennitError, StatusError
 from sennit.http.charset import decode_text
 from sennit.http.client.failures import DECODING, mark
-from sennit.http.decoding import pieces_of
+from sennit.http.decoding import PIECE, pieces_of
 from sennit.http.headers import Headers
 from sennit.http.json_codec import decode_json
 from sennit.http.policy.hosts import origin_of, without_secrets
@@ -165,8 +165,8 @@ class ClientResponse(Head):
     async def _decode(self, decompressor: core.Decompressor, coded: bytes) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        for start in range(0, len(coded), _PIECE):
-            for plain in decoded(decompressor, coded[start : start + _PIECE]):
+        for start in range(0, len(coded), PIECE):
+            for plain in decoded(decompressor, coded[start : start + PIECE]):
                 size += len(plain)
                 if size > self._max_size:
                     raise OverloadedError(

@@ -37,6 +37,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use sennit_engine::clock::{Nanos, SECOND};
+use sennit_engine::stall::{NEVER, Stall};
 use sennit_engine::stream::{Chunk, Flushed, Stream};
 use sennit_engine::tls::Details;
 use sennit_engine::transport::Handshake;
@@ -58,8 +59,6 @@ const LOW_WATER: usize = HIGH_WATER / 4;
 
 /// How long a peer may go on sending a body that nobody wants, and after our last byte; nginx allows 5 s.
 pub const LINGER: Nanos = 2 * SECOND;
-
-const NEVER: Nanos = Nanos::MAX;
 
 /// Which request of a connection: an answer to an earlier one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -156,9 +155,7 @@ struct Inner<B> {
     /// As the kernel has reported it, which may be before what was sent has been read.
     peer_gone: bool,
     phase_deadline: Nanos,
-    write_deadline: Nanos,
-    /// Bytes that the peer had not taken when that deadline was set.
-    untaken: usize,
+    stall: Stall,
     armed_at: Nanos,
 }
 
@@ -207,8 +204,7 @@ impl<H: Host, A: Application<H>> Connection<H, A> {
                 peer_ended: false,
                 peer_gone: false,
                 phase_deadline: reactor.turn_time().saturating_add(patience),
-                write_deadline: NEVER,
-                untaken: 0,
+                stall: Stall::default(),
                 armed_at: NEVER,
             }),
             pending: RefCell::new(None),
@@ -325,48 +321,32 @@ impl<B: AsRef<[u8]>> Inner<B> {
 
     /// Some bytes have left, or none. The peer's time for its next request begins when all have.
     fn note_sent(&mut self, now: Nanos, before: usize, flushed: Flushed, settings: &Settings) {
-        let was_blocked = self.write_deadline != NEVER;
-        match flushed {
-            Flushed::Blocked if was_blocked && self.queued() >= before => {}
-            Flushed::Blocked | Flushed::Yielded => {
-                self.write_deadline = now.saturating_add(settings.write_timeout);
-                self.untaken = self.stream.as_ref().and_then(Stream::untaken).unwrap_or(0);
-            }
-            Flushed::All if was_blocked => {
-                self.write_deadline = NEVER;
-                match self.phase {
-                    Phase::Idle => self.phase_deadline = now + settings.keep_alive_timeout,
-                    Phase::Head => self.phase_deadline = now + settings.header_timeout,
-                    Phase::Skipping => self.phase_deadline = now + LINGER,
-                    _ => {}
-                }
-            }
-            Flushed::All => {}
+        let times = (now, settings.write_timeout);
+        let Some(stream) = self.stream.as_ref() else { return };
+        if !self.stall.note(stream, times, before, flushed) {
+            return;
+        }
+        match self.phase {
+            Phase::Idle => self.phase_deadline = now + settings.keep_alive_timeout,
+            Phase::Head => self.phase_deadline = now + settings.header_timeout,
+            Phase::Skipping => self.phase_deadline = now + LINGER,
+            _ => {}
         }
     }
 
-    /// Whether the peer takes nothing any more. The kernel says that there is room again only when much of its buffer
-    /// is free: a peer that reads slowly has to be seen before.
+    /// Whether the peer takes nothing any more.
     fn is_stalled(&mut self, now: Nanos, settings: &Settings) -> bool {
-        if self.write_deadline > now {
-            return false;
-        }
-        let untaken = self.stream.as_ref().and_then(Stream::untaken).unwrap_or(usize::MAX);
-        if untaken >= self.untaken {
-            return true;
-        }
-        self.untaken = untaken;
-        self.write_deadline = now.saturating_add(settings.write_timeout);
-        false
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| self.stall.is_over(stream, (now, settings.write_timeout)))
     }
 
     fn deadline(&self, settings: &Settings) -> Nanos {
         if self.phase.is_before_request() && self.queued() > 0 {
-            return self.write_deadline;
+            return self.stall.next_look();
         }
         let body = self.body.as_ref().and_then(|body| body.deadline(settings));
         let body = body.map_or(NEVER, |(deadline, _)| deadline);
-        self.phase_deadline.min(self.write_deadline).min(body)
+        self.phase_deadline.min(self.stall.next_look()).min(body)
     }
 
     /// Whether nobody waits for an answer any more, as far as can be known: the client has ended its sending side behind the
