@@ -22,7 +22,7 @@ class Player:
     name: str
     x: int = 0
     y: int = 0
-    silent: int = 0
+    silent: int = 0  # ticks
 
 
 class Game(net.DatagramProtocol):
@@ -39,24 +39,20 @@ class Game(net.DatagramProtocol):
                 self.players[addr] = Player(name)
                 self.send(f"welcome {name}".encode(), addr)
             case ["move", ("-1" | "0" | "1") as dx, ("-1" | "0" | "1") as dy] if player:
-                player.x, player.y = player.x + int(dx), player.y + int(dy)
-                player.silent = 0
+                player.x, player.y, player.silent = player.x + int(dx), player.y + int(dy), 0
             case ["leave"] if player:
-                self.leave(addr)
+                del self.players[addr]
+                self.send(b"bye", addr)
             case _:
                 self.send(b"say: join NAME, move DX DY, leave", addr)
 
-    def leave(self, address: Any) -> None:
-        """One player less."""
-        del self.players[address]
-        self.send(b"bye", address)
-
     def tick(self, number: int) -> None:
         """Everybody hears of everybody; who was silent for too long is out."""
-        for address, player in list(self.players.items()):
+        for player in self.players.values():
             player.silent += 1
-            if player.silent > PATIENCE:
-                self.leave(address)
+        for address in [a for a, one in self.players.items() if one.silent > PATIENCE]:
+            del self.players[address]
+            self.send(b"bye", address)
         where = " ".join(f"{one.name}:{one.x},{one.y}" for one in self.players.values())
         for address in self.players:
             self.send(f"tick {number} {where}".encode(), address)
@@ -64,24 +60,21 @@ class Game(net.DatagramProtocol):
 
 def make_service(url: str, ticks_per_second: float) -> net.Service:
     """The game and its clock."""
-    pause = 1 / ticks_per_second
-    game = Game()
-    service = net.Service("game")
+    game, service = Game(), net.Service("game")
     service.listen(lambda: game, url)
 
     @service.background
     async def keep_time() -> None:
         """Tick at a steady pace: a late tick does not move the next one."""
-        clock = asyncio.get_running_loop()
-        began = clock.time()
+        now = asyncio.get_running_loop().time
+        began = now()
         for number in itertools.count(1):
-            await asyncio.sleep(began + number * pause - clock.time())
+            await asyncio.sleep(began + number / ticks_per_second - now())
             game.tick(number)
 
     return service
 
 
 if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv))
-    url = arguments.get(1, "udp://127.0.0.1:7005")
-    make_service(url, float(arguments.get(2, 10))).run()
+    url, ticks = [*sys.argv[1:], *("udp://127.0.0.1:7005", "10")[len(sys.argv) - 1 :]]
+    make_service(url, float(ticks)).run()

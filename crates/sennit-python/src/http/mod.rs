@@ -7,7 +7,7 @@
 //! | [`step`], [`adapter`] | a handler's first step, and its coroutine once it has suspended |
 //! | [`body_stream`], [`writing`] | bodies that come piece by piece, in and out |
 //! | [`file_body`] | a piece of a file as a body |
-//! | [`request`], [`request_values`] | `Request`, and what its body and cookies say |
+//! | [`request`], [`request_values`], [`request_connection`] | `Request`, what its body says, what it knows of its peer |
 //! | [`response`], [`response_methods`] | `Response`, and its making and changing |
 //! | [`helpers`] | what Python helps messages with: cookies, charsets, JSON, forms |
 //! | [`headers`], [`header_block`], [`header_methods`] | `Headers`: a view of a message's field lines |
@@ -32,6 +32,7 @@ mod names;
 pub mod native;
 mod ready;
 mod request;
+mod request_connection;
 mod request_values;
 mod response;
 mod response_methods;

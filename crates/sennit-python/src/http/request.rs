@@ -4,6 +4,7 @@
 //! If it lives on, the head is copied out before that buffer is used again.
 
 use std::cell::UnsafeCell;
+use std::ffi::CStr;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
@@ -12,7 +13,7 @@ use sennit_driver::routing::{Pattern, decoded};
 use sennit_wire::http1::{RequestHead, Version};
 
 use super::application::{self, PythonConnection};
-use super::{body_stream, headers, ready, request_values, writing};
+use super::{body_stream, headers, ready, request_connection, request_values, writing};
 use crate::globals::globals;
 use crate::kit::{
     Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, keywords, no_arguments,
@@ -408,13 +409,6 @@ getter!(get_http_version, Request, |this| {
     ascii(if is_old { b"1.0" } else { b"1.1" })
 });
 
-getter!(get_client, Request, |this| {
-    match this.read(|fields| fields.connection.peer()).flatten() {
-        Some(address) => crate::listener::address_object(&address),
-        None => Ok(none()),
-    }
-});
-
 getter!(get_headers, Request, |this| {
     // SAFETY: a view that is known is alive; a live request; GIL.
     unsafe {
@@ -450,11 +444,6 @@ pub fn max_size(function: &str, args: Args<'_>, keywords: Keywords<'_>) -> Outco
     Ok(Some(usize::try_from(max_size).unwrap_or(0)))
 }
 
-getter!(get_max_body_size, Request, |this| {
-    let limit = this.read(|fields| fields.connection.server().settings().max_body_size);
-    Object::integer(i64::try_from(limit.unwrap_or(0)).unwrap_or(i64::MAX))
-});
-
 no_arguments!(count_too_large, Request, |this| {
     this.read(|fields| fields.connection.server().application().count_too_large());
     Ok(none())
@@ -464,16 +453,6 @@ no_arguments!(stream, Request, |this| {
     this.refuse_if_streamed()?;
     // SAFETY: the method's own object, which is live; GIL.
     body_stream::make(unsafe { Object::from_borrowed(this.head.get()) })
-});
-
-getter!(get_scheme, Request, |this| {
-    let has_tls = this.read(|fields| fields.connection.has_tls()).unwrap_or(false);
-    ascii(if has_tls { b"https" } else { b"http" })
-});
-
-getter!(get_is_disconnected, Request, |this| {
-    let gone = this.read(|fields| fields.connection.is_disconnected()).unwrap_or(true);
-    Ok(Object::boolean(gone))
 });
 
 no_arguments!(tls_details, Request, |this| {
@@ -562,6 +541,32 @@ fn methods() -> Vec<ffi::PyMethodDef> {
     rows
 }
 
+/// The attributes.
+fn getters() -> Vec<(&'static CStr, ffi::getter, &'static CStr)> {
+    let mut all: Vec<(&'static CStr, ffi::getter, &'static CStr)> = vec![
+        (c"method", get_method, c"The method, as sent: GET, POST, ..."),
+        (c"path", get_path, c"The path, percent-decoded."),
+        (c"raw_path", get_raw_path, c"The path, as sent."),
+        (c"query", get_query, c"What stands behind the question mark, as sent."),
+        (c"target", get_target, c"The whole request target, as sent (RFC 9112 section 3.2)."),
+        (c"http_version", get_http_version, c"1.0 or 1.1."),
+        (c"headers", get_headers, c"The header fields."),
+        (
+            c"path_params",
+            get_path_params,
+            c"What the path has for the parameters of its route, decoded: a dict.",
+        ),
+        (
+            c"query_params",
+            get_query_params,
+            c"The query as an http.Values: the first of each name, get_all(name) for all.",
+        ),
+        (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
+    ];
+    all.extend(request_connection::GETTERS);
+    all
+}
+
 /// `core.Request`.
 pub fn make_type() -> Outcome<Object> {
     TypeSpec::new(c"sennit._native.core.Request", size_of::<Request>())
@@ -571,34 +576,7 @@ pub fn make_type() -> Outcome<Object> {
         .slot(ffi::Py_tp_clear, clear as *mut _)
         .slot(ffi::Py_tp_repr, represent as *mut _)
         .slot(ffi::Py_tp_doc, doc(c"A request as its handler gets it."))
-        .getters(&[
-            (c"method", get_method, c"The method, as sent: GET, POST, ..."),
-            (c"path", get_path, c"The path, percent-decoded."),
-            (c"raw_path", get_raw_path, c"The path, as sent."),
-            (c"query", get_query, c"What stands behind the question mark, as sent."),
-            (c"target", get_target, c"The whole request target, as sent (RFC 9112 section 3.2)."),
-            (c"http_version", get_http_version, c"1.0 or 1.1."),
-            (c"scheme", get_scheme, c"https over TLS, http without."),
-            (c"client", get_client, c"The peer's address, None where it has no IP."),
-            (c"headers", get_headers, c"The header fields."),
-            (
-                c"is_disconnected",
-                get_is_disconnected,
-                c"Whether the client has ended its sending side, or is gone.",
-            ),
-            (
-                c"path_params",
-                get_path_params,
-                c"What the path has for the parameters of its route, decoded: a dict.",
-            ),
-            (
-                c"query_params",
-                get_query_params,
-                c"The query as an http.Values: the first of each name, get_all(name) for all.",
-            ),
-            (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
-            (c"_max_body_size", get_max_body_size, c"Bytes: the server's limit for a whole body."),
-        ])
+        .getters(&getters())
         .methods(methods())
         .build()
 }

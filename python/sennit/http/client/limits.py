@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from sennit._native import core
 from sennit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "CLIENT_LIMITS",
@@ -53,8 +55,8 @@ CLIENT_LIMITS = (
     ClientLimit("max_waiting", 1_000_000, "requests", "that wait for a connection; further ones "
                 "are refused with OverloadedError", "refused"),
     ClientLimit("max_response_size", 100 * 2**20, "bytes", "of a body that is read whole, decoded "
-                "or not; more is refused. One that is read in pieces has no limit. What is too large as it "
-                "was sent counts", "too_large"),
+                "or not; more is refused. One that is read in pieces has no limit. What is too "
+                "large as it was sent counts", "too_large"),
     ClientLimit("connect_timeout", 10.0, "s", "a connection to one address, TLS included. The "
                 "next address is tried beside one that is silent for 250 ms (RFC 8305)",
                 "connect_timeouts"),

@@ -111,7 +111,7 @@ CASES: dict[str, tuple[bytes, Ask, type[Exception], str]] = {
              "decoding the response's body"),
     "gzip, streamed": (answer(GZIP, body=b"no gzip"), streamed, errors.RemoteProtocolError,
                        "decoding the response's body"),
-    "bomb": (answer(GZIP, body=BOMB), body, errors.RemoteProtocolError,
+    "bomb": (answer(GZIP, body=BOMB), body, errors.OverloadedError,
              "decoding the response's body"),
     "json": (OK, json, errors.RemoteProtocolError, "decoding the response's body"),
     "json, streamed": (OK, streamed_json, errors.RemoteProtocolError,
