@@ -1,6 +1,5 @@
 //! The client against origins that are played by hand: queues, limits, silence, and what it counts.
 
-#[allow(dead_code)]
 mod common;
 
 use common::client::{Wire, World, get};
