@@ -178,7 +178,7 @@ fn open_upload(world: &World) -> (Wire, sennit_driver::http1::client::RequestId)
 
 #[test]
 fn silence_counts_while_a_body_is_sent_if_somebody_waits() {
-    let world = World::new(Settings { read_timeout: 5 * SECOND, ..Settings::default() });
+    let world = World::new(Settings { stream_read_timeout: 5 * SECOND, ..Settings::default() });
     let (mut wire, id) = open_upload(&world);
     // Nobody waits for anything: it is this side's turn.
     world.pass(3600 * SECOND);
@@ -253,7 +253,7 @@ fn each_limit_is_counted() {
         max_response_size: 10,
         max_connections_per_origin: 1,
         pool_timeout: 2 * SECOND,
-        read_timeout: 5 * SECOND,
+        stream_read_timeout: 5 * SECOND,
         ..Settings::default()
     };
     let world = World::new(settings);

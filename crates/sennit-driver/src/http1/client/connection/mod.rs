@@ -186,15 +186,15 @@ impl Inner {
         } else if self.reading == Reading::Paused {
             // It is this side's turn.
             (NEVER, Cause::ReadTimedOut)
-        } else if self.uploading == Uploading::Open {
-            // So it is here, unless somebody waits for what comes back meanwhile.
-            (self.wanted_at.saturating_add(settings.read_timeout), Cause::ReadTimedOut)
         } else {
             // Only a body in pieces is without a deadline of its request's.
             let is_in_pieces = self.deadline == NEVER;
             let most =
                 if is_in_pieces { settings.stream_read_timeout } else { settings.read_timeout };
-            (self.progress_at.saturating_add(most), Cause::ReadTimedOut)
+            // While the request's body is open it is this side's turn, unless somebody waits for what comes back.
+            let is_open = self.uploading == Uploading::Open;
+            let since = if is_open { self.wanted_at } else { self.progress_at };
+            (since.saturating_add(most), Cause::ReadTimedOut)
         }
     }
 }
