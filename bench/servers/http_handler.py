@@ -4,10 +4,10 @@ KIND is async, def, timeout, features, or sleep (100 ms).
 """
 
 import asyncio
-import signal
 import sys
 
-import sennit
+from serving import serve
+
 from sennit import http, net
 
 
@@ -49,20 +49,10 @@ HANDLERS = {
 }
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    limits: dict[str, int] = {"max_requests": 2**31, "max_connections": 19_000}
-    kind, *files = sys.argv[1:]
-    if files:
-        tls = net.ServerTls(certificate=files[0], key=files[1])
-        server = await http.listen(HANDLERS[kind], "https://127.0.0.1:0", tls=tls, **limits)
-    else:
-        server = await http.listen(HANDLERS[kind], "http://127.0.0.1:0", **limits)
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("PORT", server.port, flush=True)
-    await stopped.wait()
-    await server.close(0)
-
-
-sennit.run(main())
+kind, *files = sys.argv[1:]
+limits: dict[str, int] = {"max_requests": 2**31, "max_connections": 19_000}
+if files:
+    tls = net.ServerTls(certificate=files[0], key=files[1])
+    serve(HANDLERS[kind], "https://127.0.0.1:0", tls=tls, **limits)
+else:
+    serve(HANDLERS[kind], **limits)

@@ -1,12 +1,11 @@
 """JSON in and out: by the request and the response, and by hand."""
 
-import asyncio
 import json
-import signal
 import sys
 from typing import Any
 
-import sennit
+from serving import serve
+
 from sennit import http
 
 
@@ -27,15 +26,4 @@ async def by_request(request: http.Request) -> dict[str, Any]:
     return work(await request.json())
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    handler: http.Handler = by_request if sys.argv[1] == "request.json" else by_hand
-    server = await http.listen(handler, "http://127.0.0.1:0", max_requests=2**31)
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("PORT", server.port, flush=True)
-    await stopped.wait()
-    await server.close(0)
-
-
-sennit.run(main())
+serve(by_request if sys.argv[1] == "request.json" else by_hand, max_requests=2**31)

@@ -1,10 +1,9 @@
 """A handler by itself (fixed), one of 500 routes (routed), and one that reads its parameters."""
 
-import asyncio
-import signal
 import sys
 
-import sennit
+from serving import serve
+
 from sennit import http
 
 ROUTES = 500
@@ -31,20 +30,5 @@ def routed(handler: http.Handler) -> http.Router:
     return router
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    kind = sys.argv[1]
-    handler: http.Handler = fixed
-    if kind == "routed":
-        handler = routed(fixed)
-    elif kind == "routed, read":
-        handler = routed(reading)
-    server = await http.listen(handler, "http://127.0.0.1:0", max_requests=2**31)
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("PORT", server.port, flush=True)
-    await stopped.wait()
-    await server.close(0)
-
-
-sennit.run(main())
+KINDS = {"routed": lambda: routed(fixed), "routed, read": lambda: routed(reading)}
+serve(KINDS.get(sys.argv[1], lambda: fixed)(), max_requests=2**31)

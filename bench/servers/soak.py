@@ -1,9 +1,9 @@
 """A small application for a long load: routes, a body echoed, a handler that waits."""
 
 import asyncio
-import signal
 
-import sennit
+from serving import serve
+
 from sennit import http
 
 app = http.Router()
@@ -36,14 +36,4 @@ async def echo(request: http.Request) -> http.Response:
     return http.Response(await request.body())
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    server = await http.listen(app, "http://127.0.0.1:0")
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("PORT", server.port, flush=True)
-    await stopped.wait()
-    await server.close(0)
-
-
-sennit.run(main())
+serve(app)

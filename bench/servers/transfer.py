@@ -1,12 +1,11 @@
 """Large bodies: /up is streamed and thrown away, /big is a file, /made is made."""
 
-import asyncio
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import sennit
+from serving import serve
+
 from sennit import http
 
 with Path(sys.argv[1]).open("rb") as file:
@@ -30,14 +29,4 @@ async def handler(request: http.Request) -> http.Response | str:
     return http.Response(BIG if request.path == "/big" else pieces())
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
-    server = await http.listen(handler, "http://127.0.0.1:0")
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("PORT", server.port, flush=True)
-    await stopped.wait()
-    await server.close(0)
-
-
-sennit.run(main())
+serve(handler)
