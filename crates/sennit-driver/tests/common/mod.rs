@@ -237,6 +237,11 @@ impl App {
     }
 }
 
+/// The status of a final answer that a text asks for; 200 if it asks for none.
+fn status_of(text: &str) -> u16 {
+    text.parse().ok().filter(|status| (200..600).contains(status)).unwrap_or(200)
+}
+
 impl Application<Idle> for App {
     type Bytes = Vec<u8>;
     type Pending = Open;
@@ -270,11 +275,11 @@ impl Application<Idle> for App {
                 BodyState::Complete | BodyState::Failed(_) => self.reply_to_part(reactor, &open),
             }
         } else if let Some(status) = head.target.strip_prefix("/status/") {
-            let status = status.parse().unwrap();
+            let status = status_of(status);
             assert_eq!(self.reply_with(reactor, connection, serial, status, b"x"), Answered::Yes);
         } else if head.method == "CONNECT" {
             // The port is the status.
-            let status = head.target.rsplit(':').next().unwrap().parse().unwrap();
+            let status = status_of(head.target.rsplit(':').next().unwrap());
             let pieces = AnswerHead { status, content_type: None, fields: b"" };
             if self.reply_with(reactor, connection, serial, status, b"x") == Answered::NoTunnel {
                 let begun = connection.begin_answer(reactor, serial, pieces, None);
@@ -285,7 +290,7 @@ impl Application<Idle> for App {
             self.take_pieces(reactor, &open);
             return connection.awaits_answer(serial).then_some(open);
         } else if let Some(count) = head.target.strip_prefix("/pieces/") {
-            let count = count.parse().unwrap();
+            let count = count.parse().unwrap_or(1_usize).min(100);
             let head = AnswerHead { status: 200, content_type: None, fields: b"" };
             if connection.begin_answer(reactor, serial, head, None) == Begun::Body {
                 self.left.borrow_mut().push(((Rc::as_ptr(connection), serial), count));
