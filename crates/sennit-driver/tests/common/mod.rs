@@ -290,7 +290,7 @@ impl Application<Idle> for App {
             self.take_pieces(reactor, &open);
             return connection.awaits_answer(serial).then_some(open);
         } else if let Some(count) = head.target.strip_prefix("/pieces/") {
-            let count = count.parse().unwrap_or(1_usize).min(100);
+            let count = count.parse().unwrap_or(1_usize).min(1000);
             let head = AnswerHead { status: 200, content_type: None, fields: b"" };
             if connection.begin_answer(reactor, serial, head, None) == Begun::Body {
                 self.left.borrow_mut().push(((Rc::as_ptr(connection), serial), count));
