@@ -13,6 +13,9 @@ LOCKED := $(if $(CI),--locked)
 # seconds and keeps debug assertions and overflow checks, which the release build leaves out.
 PURE_CRATES := -p sennit-wire -p sennit-engine -p sennit-driver
 
+# What CI checks licences, bans and sources with; elsewhere whoever wants it installs it.
+DENY := cargo-deny@0.20.2
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test dev fmt lint types floors bench peers clean .setup .components
 
@@ -36,11 +39,12 @@ fmt: .setup .components ## format Rust and Python
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lint: .setup .components ## check format, clippy and ruff; licences too where cargo-deny is installed
+lint: .setup .components ## check format, clippy, ruff and licences (these where cargo-deny is installed)
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
+	@[ -z "$(CI)" ] || cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked $(DENY)
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level warn check licenses bans sources; \
 		else echo "cargo-deny is not installed: licences, bans and sources were not checked"; fi
 
