@@ -4,27 +4,29 @@ python examples/port_forwarder.py tcp://127.0.0.1:7004 tcp://127.0.0.1:80
 """
 
 import asyncio
+import logging
 import sys
+from typing import Any
 
 from sennit import net
 from sennit.errors import SennitError
 
 
 class Half(net.Protocol):
-    """One of the two connections; what comes goes to the other one."""
+    """One of the two connections; what comes goes to the other one, without which none is read."""
 
-    other: "Half | None" = None
+    other: Any = None
+    has_ended = False
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
-        if self.other is not None:
-            self.other.write(data)
+        self.other.write(data)
 
     def eof_received(self) -> bool:
-        """Pass the end on; the other direction may go on."""
-        if self.other is not None:
-            self.other.transport.write_eof()
-        return True
+        """Pass the end on; the other direction may go on, unless it has ended too."""
+        self.has_ended = True
+        self.other.transport.write_eof()
+        return not self.other.has_ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         """One half alone is of no use."""
@@ -34,8 +36,7 @@ class Half(net.Protocol):
 
     def pause_writing(self) -> None:
         """This side is full: the other one has to wait."""
-        if self.other is not None:
-            self.other.transport.pause_reading()
+        self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """There is room again."""
@@ -57,11 +58,14 @@ class Entrance(Half):
         try:
             self.other = await net.connect(target, Half)
         except SennitError as error:
-            print(error, file=sys.stderr)
+            logging.warning("%s", error)
             self.abort()
         else:
             self.other.other = self
             self.transport.resume_reading()
+
+    def server_closing(self) -> None:
+        """What is going on may end by itself, within the grace time."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer may go before the other half is there."""
@@ -69,15 +73,8 @@ class Entrance(Half):
         super().connection_lost(exc)
 
 
-async def main(entrance: str) -> None:
-    """Forward until somebody stops us."""
-    async with await net.listen(Entrance, entrance) as server:
-        print("PORT", server.port, flush=True)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    import sennit
-
-    target = sys.argv[2]
-    sennit.run(main(sys.argv[1]))
+    entrance, target = sys.argv[1:]
+    service = net.Service("forwarder", grace=5)
+    service.listen(Entrance, entrance)
+    service.run()

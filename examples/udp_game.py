@@ -5,14 +5,14 @@ nc -u 127.0.0.1 7005        then type: join anna, move 1 -1, leave
 """
 
 import asyncio
+import itertools
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from sennit import net
 
-MOST_PLAYERS = 100
-PATIENCE = 50  # ticks without a word
+MOST_PLAYERS, PATIENCE = 100, 50  # ticks without a word
 
 
 @dataclass
@@ -30,7 +30,6 @@ class Game(net.DatagramProtocol):
 
     def __init__(self) -> None:
         self.players: dict[Any, Player] = {}
-        self.ticks = 0
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """A command; what makes no sense is told to its sender."""
@@ -39,38 +38,33 @@ class Game(net.DatagramProtocol):
             case ["join", name] if len(self.players) < MOST_PLAYERS and len(name) <= 20:
                 self.players[addr] = Player(name)
                 self.send(f"welcome {name}".encode(), addr)
-            case ["move", dx, dy] if player and is_step(dx) and is_step(dy):
-                player.x += int(dx)
-                player.y += int(dy)
+            case ["move", ("-1" | "0" | "1") as dx, ("-1" | "0" | "1") as dy] if player:
+                player.x, player.y = player.x + int(dx), player.y + int(dy)
                 player.silent = 0
             case ["leave"] if player:
-                del self.players[addr]
-                self.send(b"bye", addr)
+                self.leave(addr)
             case _:
                 self.send(b"say: join NAME, move DX DY, leave", addr)
 
-    def tick(self) -> None:
+    def leave(self, address: Any) -> None:
+        """One player less."""
+        del self.players[address]
+        self.send(b"bye", address)
+
+    def tick(self, number: int) -> None:
         """Everybody hears of everybody; who was silent for too long is out."""
-        self.ticks += 1
         for address, player in list(self.players.items()):
             player.silent += 1
             if player.silent > PATIENCE:
-                del self.players[address]
-                self.send(b"bye", address)
+                self.leave(address)
         where = " ".join(f"{one.name}:{one.x},{one.y}" for one in self.players.values())
         for address in self.players:
-            self.send(f"tick {self.ticks} {where}".encode(), address)
-
-
-def is_step(text: str) -> bool:
-    """Whether it is -1, 0 or 1."""
-    return text in {"-1", "0", "1"}
+            self.send(f"tick {number} {where}".encode(), address)
 
 
 if __name__ == "__main__":
     arguments = dict(enumerate(sys.argv))
-    pause = 1 / float(arguments.get(2, 10))
-    game = Game()
+    game, pause = Game(), 1 / float(arguments.get(2, 10))
     service = net.Service("game")
     service.listen(lambda: game, arguments.get(1, "udp://127.0.0.1:7005"))
 
@@ -78,10 +72,9 @@ if __name__ == "__main__":
     async def keep_time() -> None:
         """Tick at a steady pace: a late tick does not move the next one."""
         clock = asyncio.get_running_loop()
-        due = clock.time()
-        while True:
-            due += pause
-            await asyncio.sleep(due - clock.time())
-            game.tick()
+        began = clock.time()
+        for number in itertools.count(1):
+            await asyncio.sleep(began + number * pause - clock.time())
+            game.tick(number)
 
     service.run()

@@ -2,9 +2,6 @@
 
 python examples/web_application.py http://127.0.0.1:8080
 curl -s 127.0.0.1:8080/notes -H 'content-type: application/json' -d '{"text": "buy milk"}'
-curl -s 127.0.0.1:8080/notes/1
-curl -s 127.0.0.1:8080/upload -F file=@README.md
-curl -sN 127.0.0.1:8080/events
 """
 
 import asyncio
@@ -12,22 +9,15 @@ import itertools
 import logging
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
 
 from sennit import http
 
-PAGE = """<!doctype html><title>Notes</title><h1>Notes</h1><ul id=notes></ul>
-<script>
-new EventSource("/events").onmessage = (event) => {
-  const line = document.createElement("li"); line.textContent = event.data;
-  document.getElementById("notes").append(line);
-};
+PAGE = """<!doctype html><title>Notes</title><h1>Notes</h1><script>
+new EventSource("/events").onmessage = (event) => document.body.append(event.data, " - ");
 </script>"""
 
 notes: dict[int, str] = {}
-numbers = itertools.count(1)
 changed = asyncio.Condition()
-
 api = http.Router()
 app = http.Router(middleware=[http.log_requests, http.compress])
 app.mount("/notes", api)
@@ -37,12 +27,6 @@ app.mount("/notes", api)
 def page(_: http.Request) -> http.Response:
     """What a browser sees."""
     return http.Response(PAGE, content_type="text/html; charset=utf-8")
-
-
-@api.get("")
-def show_all(_: http.Request) -> dict[int, str]:
-    """Every note."""
-    return notes
 
 
 @api.get("/{id:int}")
@@ -58,7 +42,7 @@ async def create(request: http.Request) -> http.Response:
     if not isinstance(note, dict) or not isinstance(note.get("text"), str):
         return http.Response.json({"error": 'send {"text": "..."}'}, 422)
     async with changed:
-        number = next(numbers)
+        number = len(notes) + 1
         notes[number] = note["text"]
         changed.notify_all()
     return http.Response.json({"id": number}, 201, headers={"location": f"/notes/{number}"})
@@ -71,7 +55,7 @@ def missing(_: http.Request, error: KeyError) -> http.Response:
 
 
 @app.post("/upload")
-async def upload(request: http.Request) -> dict[str, Any]:
+async def upload(request: http.Request) -> dict[str, list[object]]:
     """A form with files, which lie on disk if they are large."""
     async with await request.form() as form:
         return {name: [file.name, file.size] for name, file in form.files.items()}
@@ -85,14 +69,10 @@ def events(_: http.Request) -> http.Response:
 
 async def watch() -> AsyncIterator[str]:
     """The notes, and then those that come."""
-    seen = 0
-    while True:
+    for number in itertools.count(1):
         async with changed:
-            while len(notes) <= seen:
-                await changed.wait()
-        for text in list(notes.values())[seen:]:
-            seen += 1
-            yield text
+            await changed.wait_for(lambda number=number: number in notes)
+        yield notes[number]
 
 
 if __name__ == "__main__":

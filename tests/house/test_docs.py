@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -76,6 +77,27 @@ def test_what_a_room_offers_is_there_and_documented(room) -> None:
     assert silent == []
 
 
-def test_the_table_of_limits_is_that_of_the_code(root: Path) -> None:
-    done = subprocess.run([sys.executable, root / "tools" / "limits", "--check"], check=False)
-    assert done.returncode == 0, "run tools/limits"
+@pytest.mark.parametrize("tool", ["limits", "options"])
+def test_the_tables_of_the_reference_are_those_of_the_code(root: Path, tool: str) -> None:
+    done = subprocess.run([sys.executable, root / "tools" / tool, "--check"], check=False)
+    assert done.returncode == 0, f"run tools/{tool}"
+
+
+def test_the_table_of_a_form_s_limits_is_that_of_the_code(root: Path) -> None:
+    text = (root / "docs" / "guides" / "http-server.md").read_text()
+    rows = re.findall(r"^\| `(max_\w+)` \| (\S+) \|", text, re.MULTILINE)
+    wanted = {name: f"{value:,}" for name, value in http.FormLimits._field_defaults.items()}
+    # The server's limit stands in its place.
+    wanted["max_form_size"] = "`max_body_size`"
+    assert dict(rows) == wanted
+
+
+def test_the_page_of_differences_has_every_case_that_is_explained(root: Path) -> None:
+    vectors = json.loads((root / "tests/wire/vectors/http11/probe.json").read_text())
+    groups = json.loads((root / "tools" / "compare.json").read_text())
+    explained = [name for group in groups.values() for name in group["cases"]]
+    assert len(explained) == len(set(explained))
+    assert set(explained) <= {case["id"] for case in vectors}
+    page = (root / "docs" / "reference" / "http-differences.md").read_text()
+    assert re.findall(r"\(`([A-Z0-9.-]+)`\) \|", page) == explained, "run tools/compare"
+    assert all(f"## {title}\n" in page for title in groups)

@@ -99,6 +99,14 @@ unsafe extern "C" fn negotiate_coding(
     guard(|| coding::negotiate_coding(unsafe { kit::Args::new(arguments, count) }))
 }
 
+unsafe extern "C" fn read_certificate(
+    _: *mut ffi::PyObject,
+    der: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython keeps the argument alive for the call; GIL.
+    guard(|| tls::read_certificate(unsafe { kit::Args::new(&der, 1) }))
+}
+
 fn add(module: *mut ffi::PyObject, name: &std::ffi::CStr, value: &Object) -> Outcome<()> {
     // SAFETY: a live module and a live value, which the module counts; GIL.
     match unsafe { ffi::PyModule_AddObjectRef(module, name.as_ptr(), value.as_ptr()) } {
@@ -153,6 +161,8 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
         c"Say which functions help messages: loads, dumps, text, later, cookies, set_cookie, delete_cookie, form, pieces."));
     methods.push(row!(positional c"negotiate_coding", negotiate_coding,
         c"negotiate_coding(accept_encoding, offered): the coding that a client likes best, or None."));
+    methods.push(row!(one c"read_certificate", read_certificate,
+        c"What a certificate in DER says of its owner; use sennit.net.PeerCertificate."));
     methods.extend(http::native::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![

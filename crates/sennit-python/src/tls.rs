@@ -14,6 +14,7 @@ use sennit_engine::tls::{
 use sennit_engine::transport::Handshake;
 
 use crate::globals::globals;
+use crate::http::errors;
 use crate::kit::{
     Args, Head, Object, Outcome, Raised, TypeSpec, borrowed_slice, doc, free, guard, none,
     one_argument, raise, row,
@@ -233,6 +234,30 @@ pub fn details_object(details: &Details) -> Outcome<Object> {
         ]
         .into_iter(),
     )
+}
+
+/// `(common_name, dns_names, uris, emails, addresses, not_before, not_after, serial)`.
+pub fn read_certificate(args: Args<'_>) -> Outcome<Object> {
+    let found = sennit_wire::certificate::read(args.bytes(0)?).map_err(|error| {
+        match errors(c"CertificateError") {
+            Ok(class) => raise(class.as_ptr(), &error.to_string()),
+            Err(raised) => raised,
+        }
+    })?;
+    let texts = |values: &[String]| tuple(values.iter().map(|value| Object::text(value)));
+    let name = found.common_name.as_deref().map_or_else(|| Ok(none()), Object::text);
+    let addresses = found.addresses.iter().map(|address| Object::text(&address.to_string()));
+    let values = [
+        name,
+        texts(&found.dns_names),
+        texts(&found.uris),
+        texts(&found.emails),
+        tuple(addresses),
+        Object::integer(found.not_before),
+        Object::integer(found.not_after),
+        Object::bytes(&found.serial),
+    ];
+    tuple(values.into_iter())
 }
 
 fn tuple(values: impl Iterator<Item = Outcome<Object>>) -> Outcome<Object> {

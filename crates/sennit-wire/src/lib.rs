@@ -6,6 +6,7 @@
 //!
 //! | folder | protocol |
 //! | --- | --- |
+//! | [`certificate`] | whom an X.509 certificate names: RFC 5280 |
 //! | [`coding`] | gzip, deflate, br, zstd: content codings both ways, with limits |
 //! | [`framing`] | lines, netstrings, length prefixes, fixed sizes |
 //! | [`http1`] | HTTP/1.1 and HTTP/1.0: RFC 9110 and RFC 9112 |
@@ -23,6 +24,7 @@
     )
 )]
 
+pub mod certificate;
 pub mod coding;
 pub mod framing;
 pub mod http1;

@@ -177,7 +177,11 @@ async def fetch_all(
     rounds = (url for _ in range(repeat) for url in urls)
     fetching = _Fetching(rounds, folder, tick)
     begun = time.monotonic()
-    async with Client(max_connections=concurrency, total_timeout=timeout) as client:
+    async with Client(
+        max_connections=concurrency,
+        max_connections_per_origin=concurrency,
+        total_timeout=timeout,
+    ) as client:
         workers = min(concurrency, len(urls) * repeat)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):

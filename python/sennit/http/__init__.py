@@ -22,9 +22,11 @@ from sennit.http.middleware import (
 )
 from sennit.http.policy.authentication import Authentication, Basic, Bearer, from_netrc
 from sennit.http.policy.cookies import Cookie, CookieJar
+from sennit.http.policy.cookies_txt import dump_cookies_txt, parse_cookies_txt
 from sennit.http.policy.proxies import Proxies, Proxy
 from sennit.http.policy.redirects import Redirects
 from sennit.http.policy.retrying import Retry
+from sennit.http.policy.set_cookie import SameSite
 from sennit.http.router import ErrorHandler, Router
 from sennit.http.server import Handler, Server
 from sennit.http.serving import listen, serve
@@ -60,6 +62,7 @@ __all__ = [
     "Response",
     "Retry",
     "Router",
+    "SameSite",
     "Server",
     "StreamedResponse",
     "Values",
@@ -69,12 +72,14 @@ __all__ = [
     "compress",
     "cors",
     "decompressed",
+    "dump_cookies_txt",
     "file_response",
     "from_netrc",
     "limit_concurrency",
     "listen",
     "log_requests",
     "offers_upgrade",
+    "parse_cookies_txt",
     "read_form",
     "serve",
     "timeout",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit._native import core
 from sennit.errors import ConfigError
-from sennit.http.message import FileBody, Request, Response
+from sennit.http.message import FileBody, Request, Response, counted
 from sennit.http.middleware import around, call
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _MIN_SIZE = 1024
 _PACKED = ("image/", "video/", "audio/", "font/woff", "application/zip", "application/gzip")
 """Types that are compressed already; text of theirs is an exception."""
 
-_MAX_DECOMPRESSED = 100 * 2**20
+_AS_THEY_ARE = {204, 205, 206, 304}
+"""Statuses without a body of their own, and that of a part of the bytes as they are."""
 
 
 def _does_compress(content_type: str) -> bool:
@@ -49,7 +50,8 @@ def choose_coding(
     headers = response.headers
     body = response.body
     if (
-        response.status in {204, 206, 304}
+        response.status in _AS_THEY_ARE
+        or response._leaves_http()  # noqa: SLF001 - one room
         or isinstance(body, FileBody)
         or (isinstance(body, bytes) and len(body) < min_size)
         or "content-encoding" in headers
@@ -70,7 +72,7 @@ def compress(
     """A handler whose answers are compressed for clients that take it.
 
     Answers in pieces are compressed as they go, each piece at once. Files, images and what is small
-    stay as they are.
+    stay as they are, and so does what leads out of HTTP: upgrades, and every answer to CONNECT.
 
     Args:
         handler: A `def` or `async def` handler.
@@ -89,6 +91,8 @@ def compress(
 
     async def compressing(request: Request) -> Response:
         response = await call(handler, request)
+        if request.method == "CONNECT":
+            return response
         headers = response.headers
         accepted = request.headers.get("accept-encoding", "")
         coding = choose_coding(accepted, response, min_size, codings)
@@ -164,25 +168,27 @@ def _coded(piece: str | bytes, compressor: core.Compressor) -> bytes:
 
 
 async def decompressed(
-    request: Request, *, max_size: int = _MAX_DECOMPRESSED, max_ratio: int = 100
+    request: Request, *, max_size: int | None = None, max_ratio: int = 100
 ) -> AsyncIterator[bytes]:
     """The body of a request without its content codings, piece by piece.
 
     Args:
         request: One whose body was not read yet.
-        max_size: Bytes that it may become.
+        max_size: Bytes that it may become; the server's `max_body_size` by default.
         max_ratio: How many times as large it may become, beyond its first 64 KiB.
 
     Raises:
         RemoteProtocolError: The coding is not known (hint 415), the body is broken (400), or it
-            becomes too large (413).
+            becomes too large (413, counted as `bodies_too_large`).
     """
     coding = request.headers.get("content-encoding", "")
-    decompressor = core.Decompressor(coding, max_size, max_ratio)
-    async for piece in request.stream():
-        plain = decompressor.decompress(piece)
-        if plain:
-            yield plain
-    rest = decompressor.finish()
-    if rest:
-        yield rest
+    limit = request._max_body_size if max_size is None else max_size  # noqa: SLF001 - one room
+    with counted(request):
+        decompressor = core.Decompressor(coding, limit, max_ratio)
+        async for piece in request.stream():
+            plain = decompressor.decompress(piece)
+            if plain:
+                yield plain
+        rest = decompressor.finish()
+        if rest:
+            yield rest

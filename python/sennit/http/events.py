@@ -6,10 +6,11 @@ Source: the HTML standard, section 9.2 (server-sent events).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from sennit.errors import LocalProtocolError
+from sennit.errors import ConfigError, LocalProtocolError
 from sennit.http.message import Response
 
 __all__ = ["Event", "EventStream"]
@@ -60,23 +61,40 @@ class EventStream(Response):
     Args:
         events: Gives events, or `str` for their data alone. It is closed when the client goes.
         heartbeat: Seconds of silence after which a comment is sent, so that nobody between the two
-            ends takes the connection for dead, and a client that is gone is noticed.
+            ends takes the connection for dead, and a client that is gone is noticed. None: never.
         headers: More fields.
+
+    Raises:
+        ConfigError: The heartbeat is no number of seconds above 0.
     """
 
     def __new__(  # noqa: D102 - the class says it
         cls,
         events: Events,
         *,
-        heartbeat: float = HEARTBEAT,
+        heartbeat: float | None = HEARTBEAT,
         headers: Mapping[str, str] | None = None,
     ) -> EventStream:
+        _check_heartbeat(heartbeat)
         fields = {"cache-control": "no-store", "x-accel-buffering": "no"} | dict(headers or {})
         pieces = _pieces(aiter(events), heartbeat)
         return super().__new__(cls, pieces, headers=fields, content_type="text/event-stream")
 
 
-async def _pieces(events: AsyncIterator[Event | str], heartbeat: float) -> AsyncIterator[str]:
+def _check_heartbeat(heartbeat: float | None) -> None:
+    if heartbeat is None:
+        return
+    is_number = isinstance(heartbeat, int | float) and not isinstance(heartbeat, bool)
+    # Not a number is not above 0 either.
+    if not is_number or not 0 < heartbeat < math.inf:
+        raise ConfigError(
+            f"heartbeat is {heartbeat!r}, it must be a number of seconds above 0, or None for never"
+        )
+
+
+async def _pieces(
+    events: AsyncIterator[Event | str], heartbeat: float | None
+) -> AsyncIterator[str]:
     # The head leaves now: a browser waits for it before it takes the stream for open.
     yield ""
     coming: asyncio.Task[Any] | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sennit.errors import ConfigError
+from sennit.errors import ConfigError, LocalProtocolError
 from sennit.http.conditions import evaluate, is_range_current
 from sennit.http.media_types import media_type
 from sennit.http.message import FileBody, Request, Response
@@ -32,7 +33,7 @@ class StaticFile:
     """An open file and all that its answers say of it.
 
     Args:
-        descriptor: Of a regular file, which is closed here unless that fails.
+        descriptor: Of a regular file. It stays the caller's, who closes it in any case.
         content_type: As the field has it.
         coding: A content coding that the file is in already, such as `gzip`.
         fields: More fields for each answer.
@@ -41,7 +42,7 @@ class StaticFile:
         ValueError: It is no regular file.
     """
 
-    __slots__ = ("content_type", "etag", "fields", "modified", "response", "size", "stamp", "whole")
+    __slots__ = ("content_type", "etag", "fields", "modified", "response", "size", "whole")
 
     def __init__(
         self,
@@ -55,7 +56,6 @@ class StaticFile:
             raise ValueError("no regular file")
         self.size = status.st_size
         self.modified = int(status.st_mtime)
-        self.stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         # Seconds are too coarse for a strong validator (RFC 9110 section 8.8.1).
         suffix = f"-{coding}" if coding else ""
         self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}{suffix}"'
@@ -66,7 +66,6 @@ class StaticFile:
         else:
             self.whole = FileBody(descriptor)
             self.size = self.whole.length
-        os.close(descriptor)
         self.content_type = content_type
         own = [
             ("etag", self.etag),
@@ -179,16 +178,37 @@ def file_response(
     Raises:
         OSError: The file cannot be opened.
         ValueError: It is no regular file.
+        ConfigError: `max_age` makes no sense.
+        LocalProtocolError: `download_as` or `content_type` has what no field may have.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     fields = cache_fields(max_age)
     if download_as is not None:
-        fields += (
-            ("content-disposition", f"attachment; filename*=UTF-8''{quote(download_as, safe='')}"),
-        )
-    try:
-        file = StaticFile(descriptor, content_type or media_type(os.fspath(path)), None, fields)
-    except ValueError as error:
-        os.close(descriptor)
-        raise ValueError(f"{os.fspath(path)!r} is no regular file") from error
+        fields += (("content-disposition", f"attachment; filename*=UTF-8''{_quoted(download_as)}"),)
+    kind = content_type or media_type(os.fspath(path))
+    # Opened last: what a caller got wrong is known before there is anything to close.
+    with _opened(path) as descriptor:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{os.fspath(path)!r} is no regular file")
+        file = StaticFile(descriptor, kind, None, fields)
     return answer_file(request, file)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
+    # A FIFO without a writer would keep us waiting, a terminal would become ours.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(name: str) -> str:
+    """A file name as RFC 8187 has it."""
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(
+            f"download_as is {name!r}, which is no Unicode text: it has a lone surrogate"
+        ) from error

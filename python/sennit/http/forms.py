@@ -29,19 +29,17 @@ _BLOCKING = 64 * 1024
 class FormLimits(NamedTuple):
     """What one form may cost. A form that passes a limit is refused with 413."""
 
+    max_form_size: int = 10 * 2**20
+    """Bytes of the body; of a request's form the server's `max_body_size` by default."""
+    max_memory: int = 2**20
+    """Bytes kept in memory: fields with their names, and small files. Fields beyond are refused,
+    files go to disk."""
     max_fields: int = 1000
     """Fields that are no files."""
-    max_field_size: int = 2**20
-    """Bytes of one field's value."""
     max_files: int = 100
-    max_file_size: int = 100 * 2**20
-    """Bytes of one file."""
-    max_form_size: int = 100 * 2**20
-    """Bytes of a multipart body."""
-    max_urlencoded_size: int = 10 * 2**20
-    """Bytes of an urlencoded body, which is kept in memory."""
-    max_memory: int = 64 * 1024
-    """Bytes of a file that are kept in memory; a larger one goes to a temporary file."""
+    """Files."""
+    max_file_memory: int = 64 * 1024
+    """Bytes of one file that are kept in memory; a larger one goes to a temporary file."""
 
 
 class FormFile:
@@ -148,7 +146,7 @@ async def read_form(headers: Headers, stream: AsyncIterator[bytes], **limits: in
             (413).
     """
     for name, value in limits.items():
-        if name not in FormLimits._fields or not isinstance(value, int) or value < 0:
+        if name not in FormLimits._fields or not _is_size(value):
             known = ", ".join(FormLimits._fields)
             raise ConfigError(f"{name} is {value!r}; limits are ints of at least 0: {known}")
     settings = FormLimits(**limits)
@@ -165,6 +163,10 @@ async def read_form(headers: Headers, stream: AsyncIterator[bytes], **limits: in
     )
 
 
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 async def _bounded(stream: AsyncIterator[bytes], limit: int, name: str) -> AsyncIterator[bytes]:
     size = 0
     async for piece in stream:
@@ -175,8 +177,9 @@ async def _bounded(stream: AsyncIterator[bytes], limit: int, name: str) -> Async
 
 
 async def _read_urlencoded(stream: AsyncIterator[bytes], limits: FormLimits) -> Form:
-    name = "max_urlencoded_size"
-    pieces = [piece async for piece in _bounded(stream, limits.max_urlencoded_size, name)]
+    # All of it is in memory.
+    limit, name = min((limits.max_memory, "max_memory"), (limits.max_form_size, "max_form_size"))
+    pieces = [piece async for piece in _bounded(stream, limit, name)]
     try:
         text = b"".join(pieces).decode("utf-8", "replace")
         fields = parse_qsl(
@@ -184,9 +187,6 @@ async def _read_urlencoded(stream: AsyncIterator[bytes], limits: FormLimits) -> 
         )
     except ValueError as error:
         raise _too_large("form has too many fields", limits.max_fields, "max_fields") from error
-    for name, value in fields:
-        if len(value) > limits.max_field_size:
-            raise _too_large(f"field {name!r} is too long", limits.max_field_size, "max_field_size")
     return Form(fields)
 
 
@@ -196,7 +196,7 @@ async def _read_multipart(
     import multipart  # noqa: PLC0415 - most programs never read a form
 
     _, options = multipart.parse_options_header(content_type)
-    form = Form()
+    form, memory = Form(), _Memory(limits.max_memory)
     part: _Part | None = None
     try:
         parser = multipart.PushMultipartParser(
@@ -212,7 +212,7 @@ async def _read_multipart(
                     part.finish(form)
                     part = None
                 elif isinstance(event, multipart.MultipartSegment):
-                    part = _Part(event, form, limits)
+                    part = _Part(event, form, limits, memory)
                 else:
                     assert part is not None
                     await part.take(event)
@@ -232,12 +232,37 @@ async def _read_multipart(
     return form
 
 
+class _Memory:
+    """What a form keeps in memory, and may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def fits(self, size: int) -> bool:
+        return self.used + size <= self.limit
+
+    def take(self, size: int) -> None:
+        if not self.fits(size):
+            raise _too_large(
+                "fields of the form are larger than their limit", self.limit, "max_memory"
+            )
+        self.used += size
+
+
 class _Part:
     """A part of a multipart form that is on its way."""
 
-    def __init__(self, segment: multipart.MultipartSegment, form: Form, limits: FormLimits) -> None:
+    def __init__(
+        self,
+        segment: multipart.MultipartSegment,
+        form: Form,
+        limits: FormLimits,
+        memory: _Memory,
+    ) -> None:
         self._segment = segment
         self._limits = limits
+        self._memory = memory
         self._size = 0
         self._is_file = segment.filename is not None
         counted: list[Any] = form._files if self._is_file else form._pairs  # noqa: SLF001
@@ -246,31 +271,30 @@ class _Part:
         )
         if len(counted) >= most:
             raise _too_large(f"form has more than {most:,} of a kind", most, name)
+        memory.take(sum(len(key) + len(value) for key, value in segment.headerlist))
         self._file: IO[bytes] = io.BytesIO()
 
     async def take(self, data: bytes | bytearray) -> None:
         """Keep what has come of it."""
         self._size += len(data)
-        if self._is_file:
-            limit, name = self._limits.max_file_size, "max_file_size"
-        else:
-            limit, name = self._limits.max_field_size, "max_field_size"
-        if self._size > limit:
-            raise _too_large(f"part {self._segment.name!r} is larger than its limit", limit, name)
-        if self._is_file and self._size > self._limits.max_memory:
-            self._go_to_disk()
+        if not self._is_file:
+            self._memory.take(len(data))
+        elif isinstance(self._file, io.BytesIO):
+            if self._size <= self._limits.max_file_memory and self._memory.fits(len(data)):
+                self._memory.take(len(data))
+            else:
+                self._go_to_disk(self._file.getvalue())
         if len(data) >= _BLOCKING:
             await asyncio.get_running_loop().run_in_executor(None, self._file.write, data)
         else:
             self._file.write(data)
 
-    def _go_to_disk(self) -> None:
-        if isinstance(self._file, io.BytesIO):
-            import tempfile  # noqa: PLC0415 - few programs get large files
+    def _go_to_disk(self, begun: bytes) -> None:
+        import tempfile  # noqa: PLC0415 - few programs get large files
 
-            begun = self._file.getvalue()
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - kept by the form
-            self._file.write(begun)
+        self._memory.used -= len(begun)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - kept by the form
+        self._file.write(begun)
 
     def finish(self, form: Form) -> None:
         """It has come whole."""

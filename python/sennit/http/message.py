@@ -1,10 +1,12 @@
 """What a handler gets and gives; the types are native and find their helpers here."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sennit._native import core
 from sennit._native.core import FileBody, Request, Response
+from sennit.errors import RemoteProtocolError
 from sennit.http.charset import decode_text
 from sennit.http.cookies import parse_cookies, render_cookie, render_deleted_cookie
 from sennit.http.forms import Form, read_form
@@ -12,7 +14,7 @@ from sennit.http.json_codec import use_json
 from sennit.http.streaming import send_pieces
 from sennit.http.values import parse_query
 
-__all__ = ["FileBody", "Request", "Response", "use_json"]
+__all__ = ["FileBody", "Request", "Response", "counted", "use_json"]
 
 _T = TypeVar("_T")
 
@@ -23,8 +25,22 @@ async def _later(body: Awaitable[bytes], method: Callable[[], Awaitable[_T]]) ->
     return await method()
 
 
-async def _form(request: Request) -> Form:
-    return await read_form(request.headers, request.stream())
+@contextmanager
+def counted(request: Request) -> Iterator[None]:
+    """Count a body that is refused for its size in its server's `bodies_too_large`."""
+    try:
+        yield
+    except RemoteProtocolError as error:
+        if error.hint == 413:
+            request._count_too_large()  # noqa: SLF001 - one room
+        raise
+
+
+async def _form(request: Request, /, **limits: int) -> Form:
+    # What is not asked for is what any body may have.
+    limits.setdefault("max_form_size", request._max_body_size)  # noqa: SLF001 - one room
+    with counted(request):
+        return await read_form(request.headers, request.stream(), **limits)
 
 
 use_json()

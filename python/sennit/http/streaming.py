@@ -44,7 +44,7 @@ async def _send_async(
         async for piece in pieces:
             if not has_begun:
                 has_begun = True
-                if not request._begin_answer(response, response.content_length):
+                if not _begin(request, response, piece):
                     return
             if not request._send_piece(piece):
                 await request._wait_for_room()
@@ -59,7 +59,7 @@ async def _send_plain(
     try:
         count = 0
         for count, piece in enumerate(pieces, start=1):
-            if count == 1 and not request._begin_answer(response, response.content_length):
+            if count == 1 and not _begin(request, response, piece):
                 return
             if not request._send_piece(piece):
                 await request._wait_for_room()
@@ -70,8 +70,13 @@ async def _send_plain(
         await _close(getattr(pieces, "close", None))
 
 
+def _begin(request: core.Request, response: core.Response, first: Piece) -> bool:
+    """Write the head; what was not said of the content type, the first piece says."""
+    return request._begin_answer(response, response.content_length, isinstance(first, str))
+
+
 def _end(request: core.Request, response: core.Response, *, has_begun: bool) -> None:
-    if has_begun or request._begin_answer(response, response.content_length):
+    if has_begun or _begin(request, response, b""):
         trailers = response.trailers
         if callable(trailers):
             trailers = trailers()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from sennit.errors import ConfigError
-from sennit.http.policy.hosts import DEFAULT_PORTS, Origin, canonical_host, is_address
+from sennit.http.policy.hosts import DEFAULT_PORTS, Origin, canonical_host, has_control, is_address
 
 __all__ = ["Target", "parse_request_url"]
 
@@ -30,6 +30,8 @@ def parse_request_url(url: str) -> Target:
         ConfigError: It is no such URL.
     """
     shown = repr(url[:_LONGEST])
+    if has_control(url):
+        raise ConfigError(f"{shown} has a control character; encode it (%0A) or leave it out")
     try:
         parts = urlsplit(url)
         port = parts.port

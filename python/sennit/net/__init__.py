@@ -17,7 +17,7 @@ from sennit.net.reconnecting import Reconnector, ReconnectorState
 from sennit.net.server import Server, ServerState
 from sennit.net.service import Service, ServiceState
 from sennit.net.stream import Stream
-from sennit.net.tls import Certificate, ClientTls, ServerTls, TlsDetails
+from sennit.net.tls import Certificate, ClientTls, PeerCertificate, ServerTls, TlsDetails
 from sennit.net.upgrading import start_tls
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "LengthPrefixed",
     "Lines",
     "Netstrings",
+    "PeerCertificate",
     "Pool",
     "Protocol",
     "Reconnector",

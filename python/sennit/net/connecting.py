@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import socket
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sennit.errors import ConfigError, ConnectError, DeadlineError, SennitError
 from sennit.net.binding import connect_datagrams
-from sennit.net.options import ConnectOptions, local_address, merge
+from sennit.net.options import ConnectOptions, local_address, merge, tls_parts
 from sennit.net.stream import Stream
-from sennit.net.tls import ClientTls
+from sennit.net.tls import ClientTls, stamp
 from sennit.net.url import Endpoint, parse_endpoint
 from sennit.reactor import Reactor, current_reactor
 
@@ -49,42 +48,25 @@ async def _turn(reactor: Reactor, where: str) -> AsyncIterator[None]:
 
 
 @functools.lru_cache(maxsize=64)
-def _made_client_tls(alpn: tuple[str, ...], timeout: float, *files: Any) -> ClientTls:
+def _made_client_tls(parts: tuple[tuple[str, Any], ...], _stamps: tuple[Any, ...]) -> ClientTls:
     """One object for the same settings, so that sessions can be resumed.
 
     The files' stamps are arguments, so that what has changed is read again.
     """
-    ca, certificate, key = files[:3]
-    return ClientTls(ca=ca, certificate=certificate, key=key, alpn=alpn, handshake_timeout=timeout)
-
-
-def _stamp(path: str | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        status = os.stat(path)  # noqa: PTH116 - a path as text is the cache's key
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
+    return ClientTls(**dict(parts))
 
 
 def _client_tls(endpoint: Endpoint, options: ConnectOptions) -> ClientTls | None:
     """The TLS settings for an endpoint, given as one object or in parts."""
-    files = (options.ca, options.certificate, options.key)
-    in_parts = any(files) or options.alpn
-    wanted = endpoint.scheme == "tls" or (endpoint.scheme == "unix" and options.tls is not None)
-    if not wanted:
-        if in_parts or options.tls is not None or options.server_name is not None:
-            raise ConfigError("options of TLS mean something for tls:// only")
+    parts = tls_parts(options)
+    if options.tls is not None:
+        if not isinstance(options.tls, ClientTls):
+            raise ConfigError(f"tls is {options.tls!r}, it must be a net.ClientTls")
+        return options.tls
+    if endpoint.scheme != "tls":
         return None
-    if options.tls is None:
-        stamps = tuple(_stamp(path) for path in files)
-        return _made_client_tls(options.alpn, options.handshake_timeout, *files, *stamps)
-    if in_parts:
-        raise ConfigError("tls is given, so ca, certificate, key and alpn belong into it")
-    if not isinstance(options.tls, ClientTls):
-        raise ConfigError(f"tls is {options.tls!r}, it must be a net.ClientTls")
-    return options.tls
+    files = (parts.get(name) for name in ("ca", "certificate", "key"))
+    return _made_client_tls(tuple(parts.items()), tuple(stamp(file) for file in files))
 
 
 async def _open(
@@ -94,8 +76,6 @@ async def _open(
     secure: dict[str, Any] = {}
     if tls is not None:
         name = options.server_name or endpoint.host
-        if name is None:
-            raise ConfigError("TLS over a UNIX socket needs server_name")
         timeout = tls.handshake_timeout
         secure = {"ssl": tls, "server_hostname": name, "ssl_handshake_timeout": timeout}
     if endpoint.scheme == "unix":
@@ -109,6 +89,24 @@ async def _open(
         happy_eyeballs_delay=options.attempt_delay,
         **secure,
     )
+
+
+def connect_settings(url: str, given: dict[str, Any]) -> tuple[Endpoint, ConnectOptions]:
+    """What a URL and keywords say of where and how to connect.
+
+    Raises:
+        ConfigError: The URL or an option makes no sense.
+    """
+    endpoint = parse_endpoint(url)
+    if endpoint.scheme == "udp":
+        raise ConfigError(f"{url} has datagrams, not connections: net.connect talks to it")
+    if endpoint.scheme != "unix" and (endpoint.host is None or endpoint.port == 0):
+        raise ConfigError(f"{url} says not where to connect to; write a host and a port above 0")
+    options = merge(ConnectOptions, url, endpoint.options, given, place=endpoint.scheme)
+    local_address(options.local_address)
+    if endpoint.scheme == "unix" and (options.tls is None) != (options.server_name is None):
+        raise ConfigError(f"{url}: tls and server_name go together on a UNIX socket")
+    return endpoint, options
 
 
 async def open_connection(
@@ -129,12 +127,7 @@ async def open_connection(
         CertificateError: The server's certificate is not to be trusted.
         RemoteProtocolError: The server speaks no TLS, or refuses ours.
     """
-    endpoint = parse_endpoint(url)
-    if endpoint.scheme == "udp":
-        raise ConfigError(f"{url} has datagrams, not connections: net.connect talks to it")
-    if endpoint.scheme != "unix" and (endpoint.host is None or endpoint.port == 0):
-        raise ConfigError(f"{url} says not where to connect to; write a host and a port above 0")
-    options = merge(ConnectOptions, url, endpoint.options, given)
+    endpoint, options = connect_settings(url, given)
     try:
         async with asyncio.timeout(options.connect_timeout), _turn(reactor, url):
             transport, protocol = await _open(reactor, endpoint, factory, options)
@@ -147,7 +140,7 @@ async def open_connection(
         ) from error
     except OSError as error:
         raise ConnectError(f"{url}: {error.strerror or error}") from error
-    if options.keep_alive and endpoint.scheme != "unix":
+    if options.keep_alive:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return transport, protocol
 
@@ -173,8 +166,9 @@ async def connect(url: str, protocol: Any = None, **options: Any) -> Any:
         protocol: A Protocol, or its class; None: a `Stream`.
         **options: `connect_timeout` (30 s, for everything), `attempt_delay` (0.25 s),
             `local_address` (`HOST` or `HOST:PORT`), `keep_alive`; for TLS `tls` (a `ClientTls`) or
-            its parts `ca`, `certificate`, `key`, `alpn`, and `server_name`, `handshake_timeout`
-            (10 s).
+            its parts `ca`, `certificate`, `key`, `alpn`, `versions`, `verify`, `handshake_timeout`
+            (10 s), and `server_name`. One that does not count for the URL is refused
+            (docs/reference/net-options.md).
 
     Raises:
         ConfigError: The URL or an option makes no sense.

@@ -22,7 +22,7 @@ StreamHandler: TypeAlias = Callable[[Stream], Coroutine[Any, Any, object]]
 _logger = logging.getLogger("sennit.net")
 
 _EXPECTED = (ConnectionLostError, DeadlineError, RemoteProtocolError, ClosedError)
-"""What a peer or a closing server can make a handler raise: no mistake of the program."""
+"""What a peer or a closing server can make a handler raise: no traceback is needed to see why."""
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): on, for 0 s."""
@@ -54,9 +54,12 @@ class _HandledStream(Stream):
         if error is None and not task.cancelled():
             self.close()
             return
+        seen, over = repr(self), self.is_closing() or self.at_eof()
         self._reset()
         if isinstance(error, _EXPECTED):
-            _logger.debug("%r: %s", self, error)
+            # It may come from a connection of the handler's own, which is worth more than a word.
+            level = logging.DEBUG if over else logging.WARNING
+            _logger.log(level, "%s: the handler ended: %s: %s", seen, type(error).__name__, error)
         elif error is not None:
             context = {"message": f"the handler of {self!r} failed", "exception": error}
             task.get_loop().call_exception_handler({**context, "task": task})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sennit._native import core
 from sennit.errors import ConfigError
 from sennit.net.handler import StreamFactory
-from sennit.net.options import DatagramOptions, ListenOptions, merge
+from sennit.net.options import DatagramOptions, ListenOptions, merge, tls_parts
 from sennit.net.protocol import Factory
 from sennit.net.server import Server
 from sennit.net.tls import ServerTls
@@ -27,27 +27,16 @@ _CONNECTIONS_OF_DESCRIPTORS = 0.8
 
 def _server_tls(endpoint: Endpoint, options: ListenOptions) -> ServerTls | None:
     """The TLS settings of an endpoint, given as one object or in parts."""
-    parts = {
-        name: getattr(options, name)
-        for name in ("certificate", "key", "client_ca", "client_certificate", "alpn")
-        if getattr(options, name) not in {None, "none", ()}
-    }
-    wanted = endpoint.scheme == "tls"
+    parts = tls_parts(options)
     if options.tls is not None:
-        if parts:
-            raise ConfigError(f"tls is given, so {', '.join(parts)} belong into it")
         if not isinstance(options.tls, ServerTls):
             raise ConfigError(f"tls is {options.tls!r}, it must be a net.ServerTls")
-        if not wanted and endpoint.scheme != "unix":
-            raise ConfigError(f"tls is given for a {endpoint.scheme}:// URL; write tls://HOST:PORT")
         return options.tls
-    if not wanted:
-        if parts:
-            raise ConfigError(f"{', '.join(parts)} mean something for tls:// only")
+    if endpoint.scheme != "tls":
         return None
     if "certificate" not in parts:
         raise ConfigError("a tls:// server needs a certificate and its key, or tls=ServerTls(...)")
-    return ServerTls(**parts, handshake_timeout=options.handshake_timeout)
+    return ServerTls(**parts)
 
 
 def _is_async(given: Any) -> bool:
@@ -55,27 +44,44 @@ def _is_async(given: Any) -> bool:
     return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(call)
 
 
-def _options(
-    url: str, endpoint: Endpoint, given: dict[str, Any]
-) -> ListenOptions | DatagramOptions:
-    if endpoint.scheme == "udp":
-        return merge(DatagramOptions, url, endpoint.options, given)
-    return merge(ListenOptions, url, endpoint.options, given)
+def _tables(
+    endpoints: list[tuple[str, Endpoint]], given: dict[str, Any]
+) -> list[ListenOptions | DatagramOptions]:
+    """The options of each URL. A keyword has to count for one of them at least."""
+    places = {_place(endpoint) for _, endpoint in endpoints}
+
+    def table(url: str, endpoint: Endpoint) -> ListenOptions | DatagramOptions:
+        query, place = endpoint.options, _place(endpoint)
+        if endpoint.scheme == "udp":
+            return merge(DatagramOptions, url, query, given, place=place, places=places)
+        return merge(ListenOptions, url, query, given, place=place, places=places)
+
+    return [table(url, endpoint) for url, endpoint in endpoints]
 
 
-def _limits(tables: list[ListenOptions | DatagramOptions]) -> tuple[int | None, int | None]:
+def _place(endpoint: Endpoint) -> str:
+    return "listen" if endpoint.scheme == "udp" else endpoint.scheme
+
+
+def _limits(
+    endpoints: list[tuple[str, Endpoint]], tables: list[ListenOptions | DatagramOptions]
+) -> tuple[int | None, int | None]:
     """Connections at once, and from one address; every URL must say the same."""
-    found = {
-        (table.max_connections, table.max_connections_per_address)
-        for table in tables
+    served = [
+        (endpoint.scheme, table)
+        for (_, endpoint), table in zip(endpoints, tables, strict=True)
         if isinstance(table, ListenOptions)
+    ]
+    most = {table.max_connections for _, table in served}
+    per_address = {
+        table.max_connections_per_address for scheme, table in served if scheme != "unix"
     }
-    if len(found) > 1:
+    if len(most) > 1 or len(per_address) > 1:
         raise ConfigError(
             "max_connections and max_connections_per_address are limits of the whole server, and "
             "its URLs say different ones: give them as keywords"
         )
-    return found.pop() if found else (None, None)
+    return next(iter(most), None), next(iter(per_address), None)
 
 
 def _factory(given: Any) -> Factory[Any]:
@@ -106,9 +112,10 @@ async def listen(
             `DatagramProtocol` `udp://HOST:PORT`; `*` as the host means every interface, port 0 a
             free one. The options may stand in the query as well: `tls://*:8443?certificate=chain.pem&key=key.pem`.
         **options: `tls` (a `ServerTls`) or its parts `certificate`, `key`, `client_ca`,
-            `client_certificate`, `alpn`; `handshake_timeout` (10 s); `backlog` (the system's
-            limit); `reuse_port`, `keep_alive` (off); `max_connections` (80 % of the descriptor
-            limit) and `max_connections_per_address` (256; loopback is not counted).
+            `client_certificate`, `alpn`, `versions`, `tickets`, `handshake_timeout` (10 s);
+            `backlog` (the system's limit); `reuse_port`, `keep_alive` (off); `max_connections`
+            (80 % of the descriptor limit) and `max_connections_per_address` (256; loopback is not
+            counted). Each must count for one of the URLs at least (docs/reference/net-options.md).
 
     Raises:
         ConfigError: A URL or an option makes no sense.
@@ -119,8 +126,8 @@ async def listen(
     if not urls:
         raise ConfigError("listen() needs at least one URL, such as tcp://127.0.0.1:8000")
     endpoints = [(url, parse_endpoint(url)) for url in urls]
-    tables = [_options(url, endpoint, options) for url, endpoint in endpoints]
-    limits = _limits(tables)
+    tables = _tables(endpoints, options)
+    limits = _limits(endpoints, tables)
     descriptors = core.raise_descriptor_limit()
     server = Server(reactor, _factory(factory))
     try:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import select
 from typing import TYPE_CHECKING, Any
 
-from sennit.errors import ClosedError, ConfigError, DeadlineError, OverloadedError
-from sennit.net.connecting import open_connection
+from sennit.errors import (
+    ClosedError,
+    ConfigError,
+    DeadlineError,
+    OverloadedError,
+    SennitError,
+)
+from sennit.net.connecting import connect_settings, open_connection
 from sennit.net.stream import Stream
-from sennit.net.url import parse_endpoint
 from sennit.reactor import current_reactor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ["Pool"]
+
+CLOSE_TIME = 5.0
+"""Seconds that the peer of a stream that leaves the pool has to take what is still to be sent."""
 
 
 class Pool:
@@ -27,8 +36,11 @@ class Pool:
                 await stream.write(b"PING\r\n")
                 print(await stream.readline())
 
-    A stream goes back to the pool when the block ends well and nothing is left to read; after an
-    error it is dropped. One that its peer has closed meanwhile is never handed out.
+    A stream goes back to the pool when the block ends well and nothing is under way on it: nothing
+    left to read or to send, no `write_eof`, no other task that reads. Its timeouts are reset. After
+    an error it is dropped. A stream on which something has come while it was idle, the end among
+    it, is not handed out, also if the loop has not heard of it yet; what the network has not
+    brought by then nobody can know.
 
     Args:
         url: As for `net.connect`.
@@ -53,7 +65,7 @@ class Pool:
         idle_timeout: float = 60.0,
         **options: Any,
     ) -> None:
-        parse_endpoint(url)
+        connect_settings(url, options)
         if max_size < 1 or max_waiting < 0:
             raise ConfigError(
                 f"max_size is {max_size!r} (at least 1), max_waiting {max_waiting!r} (at least 0)"
@@ -67,6 +79,7 @@ class Pool:
         self._idle_timeout = idle_timeout
         self._options = options
         self._idle: collections.deque[tuple[float, Stream]] = collections.deque()
+        self._leaving: set[Stream] = set()
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._in_use = 0
         self._is_closed = False
@@ -99,11 +112,13 @@ class Pool:
             stream = self._take_idle()
             if stream is None:
                 stream = await self._open()
+            settings = _settings(stream)
             try:
                 yield stream
             except BaseException:
                 stream.abort()
                 raise
+            stream.read_timeout, stream.write_timeout, stream.max_buffered = settings
             self._put_back(stream)
         finally:
             self._in_use -= 1
@@ -152,7 +167,7 @@ class Pool:
         """The connection that was used last, if one is still good: the others may grow old."""
         while self._idle:
             _, stream = self._idle.pop()
-            if _is_clean(stream):
+            if _is_fresh(stream):
                 self._counters["acquired"] += 1
                 self._counters["reused"] += 1
                 return stream
@@ -167,26 +182,44 @@ class Pool:
         return stream
 
     def _put_back(self, stream: Stream) -> None:
-        if self._is_closed or not _is_clean(stream):
-            stream.close()
+        if self._is_closed or not stream._is_at_rest():  # noqa: SLF001 - the native half's word
+            self._part_with(stream)
             return
         reactor = current_reactor()
         self._idle.append((reactor.time(), stream))
         if self._sweep is None:
             self._sweep = reactor.call_later(self._idle_timeout, self._close_old)
 
+    def _part_with(self, stream: Stream) -> None:
+        """Close a stream; a peer that does not take what is still to be sent cannot keep it."""
+        stream.close()
+        if stream.transport.get_write_buffer_size() == 0:
+            return
+        self._leaving.add(stream)
+        timer = current_reactor().call_later(CLOSE_TIME, stream.abort)
+
+        def left(_reason: object) -> None:
+            timer.cancel()
+            self._leaving.discard(stream)
+
+        stream.transport._when_lost(left)  # noqa: SLF001 - the native transport's seam for this
+
     def _close_old(self) -> None:
         reactor = current_reactor()
         self._sweep = None
         oldest = reactor.time() - self._idle_timeout
         while self._idle and self._idle[0][0] <= oldest:
-            self._idle.popleft()[1].close()
+            self._part_with(self._idle.popleft()[1])
         if self._idle:
             due = self._idle[0][0] + self._idle_timeout
             self._sweep = reactor.call_at(due, self._close_old)
 
-    async def close(self) -> None:
-        """Close what is idle now and what is in use when it comes back; nobody waits any more."""
+    async def close(self, grace: float = CLOSE_TIME) -> None:
+        """Close what is idle now and what is in use when it comes back; nobody waits any more.
+
+        Args:
+            grace: Seconds that peers have to take what is still to be sent to them.
+        """
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -195,12 +228,17 @@ class Pool:
             if not turn.done():
                 turn.set_exception(ClosedError(f"{self!r} was closed"))
         self._waiting.clear()
-        idle = [stream for _, stream in self._idle]
+        streams = [stream for _, stream in self._idle]
         self._idle.clear()
-        for stream in idle:
+        for stream in streams:
             stream.close()
-        for stream in idle:
-            await stream.wait_closed()
+        streams += self._leaving
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.gather(*(_ended(stream) for stream in streams))
+        except TimeoutError:
+            for stream in streams:
+                stream.abort()
 
     async def __aenter__(self) -> Pool:
         return self
@@ -209,6 +247,23 @@ class Pool:
         await self.close()
 
 
-def _is_clean(stream: Stream) -> bool:
-    """Whether the next user would find the stream as the first one has."""
-    return not (stream.is_closing() or stream.at_eof() or stream.buffered)
+def _settings(stream: Stream) -> tuple[float | None, float | None, int]:
+    return stream.read_timeout, stream.write_timeout, stream.max_buffered
+
+
+async def _ended(stream: Stream) -> None:
+    with contextlib.suppress(SennitError):
+        await stream.wait_closed()
+
+
+def _is_fresh(stream: Stream) -> bool:
+    """Whether the next user would find the stream as the first one has.
+
+    The kernel is asked too: what it has, the loop may not have read yet. Between two uses nobody
+    has asked the peer for anything, so whatever it has sent cannot be an answer to the next user.
+    """
+    if not stream._is_at_rest():  # noqa: SLF001 - the native half's word
+        return False
+    poller = select.poll()
+    poller.register(stream.transport._fileno(), select.POLLIN | select.POLLRDHUP)  # noqa: SLF001
+    return not poller.poll(0)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import logging
 import random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sennit.errors import BusyError, ClosedError, ConfigError, SennitError
-from sennit.net.connecting import open_connection
+from sennit.net.connecting import connect_settings, open_connection
 from sennit.net.stream import Stream
 from sennit.reactor import current_reactor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 __all__ = ["Reconnector", "ReconnectorState"]
 
@@ -78,6 +77,7 @@ class Reconnector(Generic[_P]):
         stable_after: float = 5.0,
         **options: Any,
     ) -> None:
+        connect_settings(url, options)
         if not 0 < first_delay <= max_delay:
             raise ConfigError(f"first_delay ({first_delay!r}) must be above 0, up to max_delay")
         if not 1 <= factor < 1e3 or not 0 <= jitter <= 1:
@@ -95,7 +95,8 @@ class Reconnector(Generic[_P]):
         self._failures = 0
         self._counters = {"attempts": 0, "connections": 0, "failures": 0}
         self._current: Any = None
-        self._task: asyncio.Task[None] | None = None
+        # What is under way besides the program: a step of the loop's, or all of it.
+        self._task: asyncio.Task[Any] | None = None
         self._changed: asyncio.Event | None = None
 
     def __repr__(self) -> str:
@@ -154,12 +155,13 @@ class Reconnector(Generic[_P]):
         await asyncio.sleep(self._delay * (1 - jitter * random.random()))  # noqa: S311
         self._delay = min(self._delay * factor, most)
 
-    async def _after(self, began: float) -> None:
-        """What comes between the end of a connection and the next attempt."""
+    async def _again(self, began: float) -> tuple[Any, Any]:
+        """What comes after the end of a connection: a delay, and the next one."""
         self._current = None
         if current_reactor().time() - began >= self._stable_after:
             self._delay = self._delays[0]
         await self._wait()
+        return await self._connect()
 
     async def __aiter__(self) -> AsyncIterator[Stream]:
         if self._protocol is not None:
@@ -167,9 +169,10 @@ class Reconnector(Generic[_P]):
         if self._state is not ReconnectorState.NEW:
             raise BusyError(f"{self!r} is in use; make another one")
         reactor = current_reactor()
+        step = self._connect()
         try:
-            while True:
-                transport, stream = await self._connect()
+            while (connected := await self._until_closed(step)) is not None:
+                transport, stream = connected
                 began = reactor.time()
                 self._current = stream
                 self._set(ReconnectorState.CONNECTED)
@@ -177,9 +180,26 @@ class Reconnector(Generic[_P]):
                     yield stream
                 finally:
                     transport.close()
-                await self._after(began)
+                if self.state is ReconnectorState.STOPPED:
+                    return
+                step = self._again(began)
         finally:
+            self._current = None
             self._set(ReconnectorState.STOPPED)
+
+    async def _until_closed(self, step: Coroutine[Any, Any, Any]) -> Any:
+        """What a step comes to, or None if `close` has ended it."""
+        self._task = task = current_reactor().create_task(step)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            task.add_done_callback(_forget)
+            raise
+        if self._state is ReconnectorState.STOPPED:
+            _forget(task)
+            return None
+        return task.result()
 
     # -- in the background -------------------------------------------------------------------------
 
@@ -195,20 +215,29 @@ class Reconnector(Generic[_P]):
         await self.close()
 
     async def close(self) -> None:
-        """Stop, and close the connection after what is written."""
+        """Stop, and close the connection after what is written.
+
+        A loop over streams ends with the round that it is in, in which the stream is closed.
+        """
+        self._set(ReconnectorState.STOPPED)
+        if self._protocol is None and self._current is not None:
+            self._current.close()
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, SennitError):
-            await self._task
+        await asyncio.wait([self._task])
         # A task that was cancelled before its first step has not said so itself.
         self._set(ReconnectorState.STOPPED)
+        error = None if self._task.cancelled() else self._task.exception()
+        if error is not None and not isinstance(error, SennitError):
+            raise error
 
     async def _keep(self) -> None:
         reactor = current_reactor()
+        step = self._connect()
         try:
             while True:
-                transport, protocol = await self._connect()
+                transport, protocol = await step
                 lost = reactor.create_future()
                 transport._when_lost(  # noqa: SLF001 - the native transport's seam for this
                     lambda _reason, lost=lost: lost.done() or lost.set_result(None)
@@ -220,7 +249,7 @@ class Reconnector(Generic[_P]):
                     await lost
                 finally:
                     transport.close()
-                await self._after(began)
+                step = self._again(began)
         finally:
             self._current = None
             self._set(ReconnectorState.STOPPED)
@@ -248,3 +277,10 @@ class Reconnector(Generic[_P]):
         if self._changed is not None:
             self._changed.set()
             self._changed = None
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Drop what a step has come to that nobody waits for any more."""
+    if not task.cancelled() and task.exception() is None:
+        transport, _ = task.result()
+        transport.abort()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sennit.errors import ConfigError
-
 if TYPE_CHECKING:
     import asyncio
 
     from sennit.net.tls import ServerTls
     from sennit.reactor import Reactor
 
-__all__ = ["CertificateWatch"]
+__all__ = ["CertificateWatch", "look"]
 
 _logger = logging.getLogger("sennit.net")
 
@@ -50,14 +48,35 @@ class CertificateWatch:
             self._timer = None
 
     def _look(self) -> None:
-        for settings in self._settings:
-            if settings.has_changed():
-                try:
-                    settings.reload()
-                except ConfigError as error:
-                    self.failures += 1
-                    _logger.error("certificates stay as they were: %s", error)
-                else:
-                    self.reloads += 1
-                    _logger.info("certificates were read again, new connections get them")
-        self.start()
+        try:
+            for settings in self._settings:
+                found = look(settings)
+                self.reloads += found is True
+                self.failures += found is False
+        finally:
+            self.start()
+
+
+def look(settings: ServerTls, now: float | None = None) -> bool | None:
+    """Have files that have changed read again.
+
+    Args:
+        settings: Whose files.
+        now: The loop's time where nobody looks regularly: then once an interval is enough.
+
+    Returns:
+        Whether that worked; None if there was nothing to do.
+    """
+    if now is not None:
+        if 0 <= now - settings._looked_at < _INTERVAL:  # noqa: SLF001 - one room
+            return None
+        settings._looked_at = now  # noqa: SLF001 - as above
+    try:
+        if not settings.has_changed():
+            return None
+        settings.reload()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next look may find it mended
+        _logger.error("certificates stay as they were: %s", error)
+        return False
+    _logger.info("certificates were read again, new connections get them")
+    return True

@@ -80,9 +80,8 @@ class Server:
             ValueError: It listens on UNIX sockets only.
         """
         for url in self._urls:
-            port = url.rpartition(":")[2]
-            if port.isdigit():
-                return int(port)
+            if not url.startswith("unix:"):
+                return int(url.rpartition(":")[2])
         raise ValueError(f"{self!r} has no port")
 
     @property
@@ -118,12 +117,13 @@ class Server:
                     await self._wait_connections()
                     await self.factory._wait_ended()  # noqa: SLF001 - one room
             except TimeoutError:
-                _logger.warning(
-                    "%s: %d connections are open after %g s of grace: aborted",
-                    " ".join(self._urls),
-                    len(self._transports),
-                    grace,
-                )
+                if grace > 0:
+                    _logger.warning(
+                        "%s: %d connections are open after %g s of grace: aborted",
+                        " ".join(self._urls),
+                        len(self._transports),
+                        grace,
+                    )
             finally:
                 # Also when whoever closes is cancelled: no connection outlives its server.
                 self.abort()

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import functools
 import inspect
 import logging
-import os
-import signal
-import socket
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sennit.errors import BusyError, ConfigError
+from sennit.errors import BusyError, ClosedError, ConfigError, InternalError
 from sennit.net.listening import listen
-from sennit.reactor import current_reactor, run
+from sennit.net.program import CANCEL_TIME, Program, names_of, notify
+from sennit.reactor import current_reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
 __all__ = ["Service", "ServiceState"]
 
@@ -32,9 +29,22 @@ class ServiceState(enum.Enum):
     """Where a service is in its life."""
 
     NEW = enum.auto()
+    """Not started, or starting: not everything listens yet."""
     RUNNING = enum.auto()
+    """Ready: every part has started."""
     DRAINING = enum.auto()
+    """It stops; what is going on may end within the grace time."""
     STOPPED = enum.auto()
+    """Nothing of it is left."""
+
+
+_TRANSITIONS = {
+    # A service may be stopped while it starts, and before.
+    ServiceState.NEW: {ServiceState.RUNNING, ServiceState.DRAINING, ServiceState.STOPPED},
+    ServiceState.RUNNING: {ServiceState.DRAINING},
+    ServiceState.DRAINING: {ServiceState.STOPPED},
+    ServiceState.STOPPED: set(),
+}
 
 
 class _Closable(Protocol):
@@ -58,9 +68,10 @@ class Service:
         service.run()       # until SIGINT or SIGTERM
 
     Parts start in the order in which they were added; the service is ready when all listen. It
-    stops when it is told to, or when a background task fails. Then all servers stop at once and
-    have the grace time together; after them the background tasks are cancelled, the last one first,
-    and the functions of `on_stop` are called.
+    stops when it is told to, or when a background task fails, also while it starts. Then all
+    servers stop at once and have the grace time together; after them the background tasks are
+    cancelled, the last one first, and the functions of `on_stop` are called. What has not ended
+    when the grace time is over, and 5 s after it was told to, is named in the log and left behind.
 
     Args:
         name: For logs.
@@ -78,10 +89,10 @@ class Service:
         self._servers: list[Any] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._failure: BaseException | None = None
-        self._told_to_stop: asyncio.Event | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._ready: asyncio.Event | None = None
-        self._forced_by: int | None = None
+        self._ready = asyncio.Event()  # or it will never be ready
+        self._stopped = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<sennit.net.Service {self.name} {self._state.name}>"
@@ -102,8 +113,8 @@ class Service:
     def background(self, function: _F) -> _F:
         """Add an `async def` function that runs as a task; may be used as a decorator.
 
-        It is cancelled when the service stops. If it raises, the service stops, and `run` raises
-        that; if it returns, it has done its work.
+        It is cancelled when the service stops. If it raises, the service stops, and `run`,
+        `wait_stopped` and the end of `async with` raise that; if it returns, it has done its work.
         """
         if not inspect.iscoroutinefunction(function):
             raise ConfigError(f"{function!r} is no async def function")
@@ -121,7 +132,7 @@ class Service:
         return function
 
     def _add(self, kind: str, starter: Callable[[], Any]) -> None:
-        if self._state is not ServiceState.NEW:
+        if self._starting is not None or self._state is not ServiceState.NEW:
             raise BusyError(f"{self!r} has started; add its parts before")
         self._parts.append((kind, starter))
 
@@ -154,28 +165,76 @@ class Service:
             ],
         }
 
+    def _set(self, state: ServiceState) -> None:
+        if state not in _TRANSITIONS[self._state]:
+            raise InternalError(f"{self!r} cannot become {state.name}; please report it")
+        self._state = state
+        if state is ServiceState.RUNNING:
+            self._ready.set()
+            notify("READY=1")
+            _logger.info("%s is ready: %s", self.name, ", ".join(self.urls) or "no server")
+        elif state is ServiceState.DRAINING:
+            notify("STOPPING=1")
+        elif state is ServiceState.STOPPED:
+            self._ready.set()
+            self._stopped.set()
+            _logger.info("%s has stopped", self.name)
+
+    # -- its start ---------------------------------------------------------------------------------
+
     async def start(self) -> None:
         """Start every part; returns when the service is ready.
 
         Raises:
             BusyError: It has started before.
+            ClosedError: It was stopped before it was ready.
             Exception: What the first part that could not start has raised; the others are stopped
                 again.
         """
-        if self._state is not ServiceState.NEW:
-            raise BusyError(f"{self!r} has started before; make another one")
-        self._state = ServiceState.RUNNING
-        self._told_to_stop = asyncio.Event()
+        self._begin_start()
         try:
-            for kind, starter in self._parts:
-                await self._start_part(kind, starter)
-        except BaseException:
+            await self.wait_ready()
+        except asyncio.CancelledError:
             await self.stop(0)
             raise
-        _notify("READY=1")
-        _logger.info("%s is ready: %s", self.name, ", ".join(self.urls) or "no server")
+
+    async def wait_ready(self) -> None:
+        """Wait until every part has started.
+
+        Raises:
+            ClosedError: It was stopped before it was ready.
+            Exception: What kept it from starting.
+        """
+        await self._ready.wait()
+        starting = self._starting
+        if starting is None or not starting.done() or starting.cancelled() or starting.exception():
+            raise self._failure or ClosedError(f"{self!r} was stopped before it was ready")
+
+    def _begin_start(self) -> None:
+        if self._starting is not None or self._state is not ServiceState.NEW:
+            raise BusyError(f"{self!r} has started before; make another one")
+        reactor = current_reactor()
+        self._starting = reactor.create_task(self._start(), name=f"{self.name}: start")
+        self._starting.add_done_callback(self._start_ended)
+
+    async def _start(self) -> None:
+        for kind, starter in self._parts:
+            await self._start_part(kind, starter)
+        self._check_wanted()
+        self._set(ServiceState.RUNNING)
+
+    def _start_ended(self, starting: asyncio.Task[None]) -> None:
+        error = None if starting.cancelled() else starting.exception()
+        if self._stopping is None and (error is not None or starting.cancelled()):
+            self._failure = self._failure or error
+            self.request_stop(0)
+
+    def _check_wanted(self) -> None:
+        if self._state is not ServiceState.NEW:
+            raise ClosedError(f"{self!r} was stopped before it was ready")
 
     async def _start_part(self, kind: str, starter: Callable[[], Any]) -> None:
+        self._check_wanted()
         if kind == "task":
             task = current_reactor().create_task(starter(), name=f"{self.name}: {starter.__name__}")
             task.add_done_callback(self._task_ended)
@@ -187,7 +246,10 @@ class Service:
         if kind == "server":
             if not callable(getattr(result, "close", None)):
                 raise ConfigError(f"{starter!r} returned {result!r}, which has no close()")
-            self._servers.append(result)
+            if self._state is ServiceState.NEW:
+                self._servers.append(result)
+            else:  # it was told to stop, and this part has not minded its cancellation
+                await self._close(result, 0)
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
         if task.cancelled() or task.exception() is None:
@@ -196,10 +258,20 @@ class Service:
         self._failure = self._failure or task.exception()
         self.request_stop()
 
-    def request_stop(self) -> None:
-        """Make `wait_stopped` stop the service; may be called from any callback of the loop."""
-        if self._told_to_stop is not None:
-            self._told_to_stop.set()
+    # -- its end -----------------------------------------------------------------------------------
+
+    def request_stop(self, grace: float | None = None) -> None:
+        """Begin to stop, as `stop` does; may be called from any callback of the loop."""
+        if self._starting is None:
+            if self._state is ServiceState.NEW:
+                self._set(ServiceState.STOPPED)
+            return
+        if self._stopping is None:
+            self._set(ServiceState.DRAINING)
+            grace = self.grace if grace is None else grace
+            reactor = current_reactor()
+            self._stopping = reactor.create_task(self._stop(grace), name=f"{self.name}: stop")
+            self._stopping.add_done_callback(lambda _: self._set(ServiceState.STOPPED))
 
     async def stop(self, grace: float | None = None) -> None:
         """Stop every part and wait for the end; a second call waits for the first one.
@@ -207,31 +279,57 @@ class Service:
         Args:
             grace: Seconds; None: the service's own.
         """
-        if self._state is ServiceState.NEW:
-            self._state = ServiceState.STOPPED
-        if self._state is ServiceState.STOPPED:
-            return
-        if self._stopping is None:
-            grace = self.grace if grace is None else grace
-            self._stopping = current_reactor().create_task(self._stop(grace))
-        await asyncio.shield(self._stopping)
+        self.request_stop(grace)
+        await self._stopped.wait()
+
+    def abort(self) -> None:
+        """Stop at once: connections are dropped, tasks cancelled, and nothing is waited for."""
+        self.request_stop(0)
+        for task in (*self._tasks, self._starting, self._stopping):
+            if task is not None:
+                task.cancel()
+        for server in self._servers:
+            abort = getattr(server, "abort", None)
+            if abort is not None:
+                abort()
+            else:
+                self._tasks.append(current_reactor().create_task(self._close(server, 0)))
 
     async def _stop(self, grace: float) -> None:
-        self._state = ServiceState.DRAINING
-        _notify("STOPPING=1")
         _logger.info("%s stops, at most %g s for what is going on", self.name, grace)
+        reactor = current_reactor()
+        deadline = reactor.time() + grace
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await self._wait([self._starting], deadline)
+        closing = [
+            reactor.create_task(self._close(server, grace), name=f"{self.name}: {server!r}.close()")
+            for server in self._servers
+        ]
+        await self._wait(closing, deadline)
+        for task in reversed(self._tasks):
+            task.cancel()
+            await self._wait([task], deadline)
+        for function in reversed(self._on_stop):
+            name = f"{self.name}: {getattr(function, '__name__', function)}"
+            await self._wait([reactor.create_task(self._call(function), name=name)], deadline)
+
+    async def _wait(self, tasks: Collection[asyncio.Task[Any]], deadline: float) -> None:
+        """Wait for tasks as long as the grace time lasts, and name those that have not ended."""
+        if not tasks:
+            return
+        # What is over just in time still has to be told, and to end.
+        seconds = max(deadline - current_reactor().time(), 0) + CANCEL_TIME
         try:
-            await asyncio.gather(*(self._close(server, grace) for server in self._servers))
-            for task in reversed(self._tasks):
+            _, left = await asyncio.wait(tasks, timeout=seconds)
+        except asyncio.CancelledError:
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
-            for function in reversed(self._on_stop):
-                await self._call(function)
-        finally:
-            self._state = ServiceState.STOPPED
-            self.request_stop()
-            _logger.info("%s has stopped", self.name)
+            raise
+        for task in left:
+            task.cancel()
+        if left:
+            _logger.error("%s stops without %s: still running", self.name, names_of(left))
 
     async def _close(self, server: Any, grace: float) -> None:
         takes_grace = "grace" in inspect.signature(server.close).parameters
@@ -246,11 +344,10 @@ class Service:
             _logger.exception("%s: %r failed", self.name, function)
 
     async def wait_stopped(self) -> None:
-        """Wait until the service is told to stop, stop it, and raise what made it fail."""
-        if self._told_to_stop is None:
+        """Wait until the service has stopped, and raise what made it fail."""
+        if self._starting is None:
             raise BusyError(f"{self!r} has not started")
-        await self._told_to_stop.wait()
-        await self.stop()
+        await self._stopped.wait()
         if self._failure is not None:
             raise self._failure
 
@@ -260,13 +357,16 @@ class Service:
 
     async def __aexit__(self, _kind: object, error: object, _traceback: object) -> None:
         await self.stop(None if error is None else 0)
+        if error is None and self._failure is not None:
+            raise self._failure
 
     # -- a whole program ---------------------------------------------------------------------------
 
     def run(self, *, log_level: int | str | None = logging.INFO) -> None:
         """Run the service as a program, until SIGINT or SIGTERM; a second signal stops it at once.
 
-        Under systemd it says when it is ready (`Type=notify`, sd_notify(3)).
+        A third one ends the process by itself, whatever it is doing. Under systemd the service says
+        when it is ready (`Type=notify`, sd_notify(3)).
 
         Args:
             log_level: Logging is set up to standard error with this level, unless the program has
@@ -274,47 +374,14 @@ class Service:
 
         Raises:
             Exception: What made the service fail.
+            RuntimeError: A loop runs in this thread already.
             SystemExit: With 128 and the signal's number, after a second signal.
         """
         if log_level is not None:
             logging.basicConfig(level=log_level, format=_LOG_FORMAT)
-        run(self._run())
-        if self._forced_by is not None:
-            raise SystemExit(128 + self._forced_by)
+        Program(self).run()
 
-    async def _run(self) -> None:
-        reactor = current_reactor()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            reactor.add_signal_handler(number, self._signalled, number)
-        try:
-            await self.start()
-            await self.wait_stopped()
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                reactor.remove_signal_handler(number)
-
-    def _signalled(self, number: signal.Signals) -> None:
-        if self._told_to_stop is not None and not self._told_to_stop.is_set():
-            _logger.info("%s", number.name)
-            self.request_stop()
-            return
-        _logger.warning("%s again: stopping at once", number.name)
-        self._forced_by = int(number)
-        for server in self._servers:
-            abort = getattr(server, "abort", None)
-            if abort is not None:
-                abort()
-            else:
-                closing = current_reactor().create_task(self._close(server, 0))
-                self._tasks.append(closing)
-        for task in self._tasks:
-            task.cancel()
-
-
-def _notify(message: str) -> None:
-    """Tell systemd, if it has started us and listens (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(message.encode(), "\0" + path[1:] if path[0] == "@" else path)
+    async def run_to_end(self) -> None:
+        """Start, and wait until it has stopped; raises what made it fail."""
+        self._begin_start()
+        await self.wait_stopped()

@@ -6,6 +6,8 @@ TLS 1.2 and 1.3 by rustls, beneath any protocol, stream or framing.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -13,12 +15,55 @@ from typing import Any, NamedTuple, TypeAlias
 from sennit._native import core
 from sennit.errors import ConfigError
 
-__all__ = ["Certificate", "ClientTls", "ServerTls", "TlsDetails"]
+__all__ = ["Certificate", "ClientTls", "PeerCertificate", "ServerTls", "TlsDetails"]
 
 Pem: TypeAlias = str | os.PathLike[str] | bytes
 """A file's path, or PEM itself as bytes."""
 
 _VERSIONS = ("1.2", "1.3")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PeerCertificate:
+    """What a peer's own certificate says of it; it was verified, unless `verify` was False."""
+
+    common_name: str | None
+    """The subject's common name; the last one if it has several."""
+    dns_names: tuple[str, ...]
+    """In lower case."""
+    uris: tuple[str, ...]
+    """Such as `spiffe://example.org/service`."""
+    emails: tuple[str, ...]
+    addresses: tuple[str, ...]
+    """Of the network, as text."""
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    """Until when it holds, in UTC."""
+    serial: int
+    """Its number; with its issuer it names the certificate."""
+    fingerprint: str
+    """SHA-256 of the whole certificate, in hexadecimal."""
+
+    @classmethod
+    def parse(cls, der: bytes) -> PeerCertificate:
+        """Read a certificate in DER.
+
+        Raises:
+            CertificateError: It is none.
+        """
+        name, dns_names, uris, emails, addresses, begins, ends, serial = core.read_certificate(der)
+        epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+        return cls(
+            common_name=name,
+            dns_names=dns_names,
+            uris=uris,
+            emails=emails,
+            addresses=addresses,
+            not_before=epoch + datetime.timedelta(seconds=begins),
+            not_after=epoch + datetime.timedelta(seconds=ends),
+            serial=int.from_bytes(serial, signed=True),
+            fingerprint=hashlib.sha256(der).hexdigest(),
+        )
 
 
 class TlsDetails(NamedTuple):
@@ -35,9 +80,16 @@ class TlsDetails(NamedTuple):
     peer_certificates: tuple[bytes, ...]
     """The peer's verified certificates, its own first, in DER; empty if it has shown none."""
     peer_names: tuple[str, ...]
-    """DNS names of the peer's own certificate, in lower case."""
+    """DNS names of the peer's own certificate, in lower case; `peer_certificate` has the others."""
     resumed: bool
     """Whether an earlier session was resumed."""
+
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """Whom the peer's own certificate names; None if it has shown none."""
+        if not self.peer_certificates:
+            return None
+        return PeerCertificate.parse(self.peer_certificates[0])
 
 
 class Certificate(NamedTuple):
@@ -58,13 +110,31 @@ def _read(what: str, pem: Pem) -> bytes:
         raise ConfigError(f"{what} {os.fspath(pem)!r} cannot be read: {error.strerror}") from error
 
 
+def stamp(pem: Pem | None) -> tuple[int, int, int] | None:
+    """When a file was changed last, which file it is, and its size; None where there is none."""
+    if pem is None or isinstance(pem, bytes):
+        return None
+    try:
+        status = Path(pem).stat()
+    except OSError:
+        return None  # in the middle of being replaced
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
 def _identity(given: Certificate) -> tuple[str, bytes, bytes]:
     name = "(PEM bytes)" if isinstance(given.chain, bytes) else os.fspath(given.chain)
     chain = _read("certificate", given.chain)
     return name, chain, chain if given.key is None else _read("key", given.key)
 
 
+def _refuse_text(name: str, value: object) -> None:
+    if isinstance(value, str):  # its letters would be taken for the names
+        raise ConfigError(f"{name} is {value!r}, it must be a tuple of names: ({value!r},)")
+
+
 def _check_common(alpn: tuple[str, ...], versions: tuple[str, ...], timeout: float) -> None:
+    _refuse_text("versions", versions)
+    _refuse_text("alpn", alpn)
     for version in versions:
         if version not in _VERSIONS:
             raise ConfigError(f'versions has {version!r}; there are "1.2" and "1.3"')
@@ -112,7 +182,8 @@ class ServerTls:
     tickets: bool = True
     handshake_timeout: float = 10.0
     _native: core.TlsServer = dataclasses.field(init=False, repr=False)
-    _seen: dict[str, tuple[int, int]] = dataclasses.field(init=False, repr=False)
+    _looked_at: float = dataclasses.field(init=False, repr=False, compare=False, default=-1e9)
+    _seen: dict[Any, Any] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_common(self.alpn, self.versions, self.handshake_timeout)
@@ -142,18 +213,12 @@ class ServerTls:
             self.tickets,
         )
 
-    def _stamps(self) -> dict[str, tuple[int, int]]:
-        """When each file was changed last, and which file it is."""
-        found = {}
+    def _stamps(self) -> dict[Pem | None, tuple[int, int, int] | None]:
+        """What tells that a file has changed."""
+        found: dict[Pem | None, tuple[int, int, int] | None] = {}
         pairs = (Certificate(self.certificate, self.key), *self.more)
         for pem in (*(part for pair in pairs for part in pair), self.client_ca):
-            if pem is None or isinstance(pem, bytes):
-                continue
-            try:
-                status = Path(pem).stat()
-            except OSError:
-                continue  # in the middle of being replaced
-            found[os.fspath(pem)] = (status.st_mtime_ns, status.st_ino)
+            found[pem] = stamp(pem)
         return found
 
     def has_changed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from sennit.errors import ConfigError
 
@@ -61,7 +61,8 @@ def parse_endpoint(url: str) -> Endpoint:
     if len(named) < len(options):
         raise _refuse(url, " names an option twice")
     if parts.scheme == "unix":
-        return Endpoint("unix", None, 0, _path(url, parts.netloc, unquote(parts.path)), named)
+        path = unquote(parts.path, errors="surrogateescape")
+        return Endpoint("unix", None, 0, _path(url, parts.netloc, path), named)
     if parts.path not in {"", "/"}:
         raise _refuse(url, f" has a path; write {parts.scheme}://HOST:PORT")
     if "@" in parts.netloc:
@@ -97,4 +98,5 @@ def endpoint_url(scheme: str, address: object) -> str:
     path = address.decode("utf-8", "surrogateescape") if isinstance(address, bytes) else address
     if not isinstance(path, str) or not path:
         return f"{scheme}:"
-    return f"unix:@{path[1:]}" if path[0] == "\0" else f"unix://{path}"
+    quoted = quote(path.lstrip("\0"), errors="surrogateescape")
+    return f"unix:@{quoted}" if path[0] == "\0" else f"unix://{quoted}"

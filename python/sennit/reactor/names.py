@@ -46,6 +46,11 @@ def _numeric(
     return None
 
 
+def _failed(message: str) -> socket.gaierror:
+    """What whoever connects expects of a look-up that has failed: an `OSError`."""
+    return socket.gaierror(socket.EAI_FAIL, message)
+
+
 class Names(Signals):
     """`getaddrinfo` and `getnameinfo`."""
 
@@ -84,11 +89,14 @@ class Names(Signals):
     ) -> list[AddressInfo]:
         assert self._resolver is not None
         found = []
-        for address in await self._resolver(host, family):
-            info = _numeric(address, port, family, kind or socket.SOCK_STREAM, proto)
-            if info is None and family == socket.AF_UNSPEC:
-                raise ValueError(f"the resolver says that {host!r} is at {address!r}: no address")
-            if info is not None:
+        said = await self._resolver(host, family)
+        if isinstance(said, str) or not isinstance(said, Iterable):
+            raise _failed(f"the resolver says {said!r} of {host!r}; it must be a list of addresses")
+        for address in said:
+            info = _numeric(address, port, socket.AF_UNSPEC, kind or socket.SOCK_STREAM, proto)
+            if info is None:
+                raise _failed(f"the resolver says that {host!r} is at {address!r}: no address")
+            if family in {socket.AF_UNSPEC, info[0]}:
                 found.append(info)
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, f"the resolver has no address for {host!r}")

@@ -48,11 +48,27 @@ class Upgrading(Connecting):
         if not sslcontext:
             raise TypeError(f"sslcontext is expected to be TLS settings, got {sslcontext!r}")
         timeouts = (ssl_handshake_timeout, ssl_shutdown_timeout)
-        settings, timeout = native_tls("start_tls", sslcontext, *timeouts)
         del server_side
-        secured = self.create_future()
-        transport._start_tls(settings, server_hostname, timeout, secured)  # noqa: SLF001
+        secured = self._begin_tls(transport, sslcontext, server_hostname, *timeouts)
         transport.set_protocol(protocol)
+        return await self._await_tls(transport, secured)
+
+    def _begin_tls(
+        self,
+        transport: Any,
+        sslcontext: Any,
+        server_name: str | None,
+        handshake_timeout: float | None = None,
+        shutdown_timeout: float | None = None,
+    ) -> asyncio.Future[None]:
+        """From the return of this on, whatever comes is TLS; the future hears of the handshake."""
+        settings, timeout = native_tls("start_tls", sslcontext, handshake_timeout, shutdown_timeout)
+        secured = self.create_future()
+        transport._start_tls(settings, server_name, timeout, secured)  # noqa: SLF001
+        return secured
+
+    async def _await_tls(self, transport: Any, secured: asyncio.Future[None]) -> asyncio.Transport:
+        """The end of the handshake."""
         try:
             await secured
         except BaseException:

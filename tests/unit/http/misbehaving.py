@@ -15,6 +15,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
 async def origin(script: Script) -> AsyncIterator[str]:
     """The URL of a server that runs the script for each connection."""
     tasks: set[asyncio.Task] = set()
+    is_over = False
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -23,6 +24,10 @@ async def origin(script: Script) -> AsyncIterator[str]:
             await script(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            # Of our own making. To be cancelled would be logged by asyncio's streams.
+            if not is_over:
+                raise
         finally:
             tasks.discard(task)
             writer.close()
@@ -32,6 +37,7 @@ async def origin(script: Script) -> AsyncIterator[str]:
         port = server.sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
+        is_over = True
         server.close()
         for task in list(tasks):
             task.cancel()

@@ -96,16 +96,23 @@ async def connected(server: http.Server | int) -> AsyncIterator[Peer]:
 
 
 def with_server(
-    handler: http.Handler, scenario: Callable[[http.Server], Awaitable[Any]], **settings: float
+    handler: http.Handler,
+    scenario: Callable[[http.Server], Awaitable[Any]],
+    *,
+    within: float = 30,
+    **settings: float,
 ) -> list[dict[str, Any]]:
-    """Runs a scenario against a handler; what the loop's exception handler was told."""
+    """Runs a scenario against a handler; what the loop's exception handler was told.
+
+    A scenario that hangs is given up after a while, in seconds.
+    """
     reports: list[dict[str, Any]] = []
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, told: reports.append(told))
         server = await http.listen(handler, "http://127.0.0.1:0", **settings)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(within):
                 await scenario(server)
         finally:
             await server.close(0)

@@ -2,13 +2,14 @@
 
 import asyncio
 import gzip
+import random
 import subprocess
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.unit.http.talking import Answer, Peer, post, with_peer, with_server
+from tests.unit.http.talking import Answer, Peer, connected, post, with_peer, with_server
 
 from sennit import errors, http
 from sennit._native import core
@@ -68,8 +69,9 @@ def test_the_server_s_order_decides_among_equals(accept: str, coding: str) -> No
         (lambda: http.Response(TEXT, content_type="image/png"), False),
         (lambda: http.Response(TEXT.encode()), False),
         (lambda: http.Response(TEXT, 206), False),
+        (lambda: http.Response(TEXT, 205), False),
     ],
-    ids=["short", "coded", "no-transform", "image", "bytes of no type", "part"],
+    ids=["short", "coded", "no-transform", "image", "bytes of no type", "part", "reset"],
 )
 def test_what_stays_as_it_is(answer: Any, varies: bool) -> None:
     async def scenario(peer: Peer) -> None:
@@ -177,6 +179,34 @@ def test_a_compressed_request_is_read() -> None:
             assert answer.status == status
 
     assert with_peer(handler, scenario) == []
+
+
+def test_a_compressed_request_becomes_no_larger_than_a_body_may_be() -> None:
+    async def handler(request: http.Request) -> str:
+        return str(sum([len(piece) async for piece in http.decompressed(request)]))
+
+    async def scenario(server: http.Server) -> None:
+        for size, status in ((100_000, 200), (100_001, 413)):
+            async with connected(server) as peer:
+                body = gzip.compress(
+                    random.Random(1).randbytes(size // 2) + bytes(size - size // 2)
+                )
+                answer = await peer.ask(post(body, "Content-Encoding: gzip"))
+                assert answer.status == status
+        async with connected(server) as peer:
+            bomb = gzip.compress(bytes(64_000))
+            assert (await peer.ask(post(bomb, "Content-Encoding: gzip"))).status == 200
+        assert server.statistics()["bodies_too_large"] == 1
+
+    assert with_server(handler, scenario, max_body_size=100_000) == []
+
+    async def dense(server: http.Server) -> None:
+        async with connected(server) as peer:
+            bomb = gzip.compress(bytes(5_000_000))
+            assert (await peer.ask(post(bomb, "Content-Encoding: gzip"))).status == 413
+        assert server.statistics()["bodies_too_large"] == 1
+
+    assert with_server(handler, dense) == []
 
 
 def test_a_bomb_costs_what_it_may() -> None:

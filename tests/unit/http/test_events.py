@@ -31,6 +31,33 @@ def test_type_and_id_are_one_line(value: str) -> None:
         http.Event("x", id=value).encode()
 
 
+@pytest.mark.parametrize("heartbeat", [0, -1, float("nan"), float("inf"), True, "1"])
+def test_a_heart_cannot_beat_without_a_pause(heartbeat: Any) -> None:
+    async def events() -> Any:
+        yield "never"
+
+    with pytest.raises(errors.ConfigError, match=r"heartbeat is .* above 0, or None"):
+        http.EventStream(events(), heartbeat=heartbeat)
+
+
+def test_a_stream_without_a_heartbeat_is_silent() -> None:
+    async def events() -> Any:
+        await asyncio.sleep(3600)
+        yield "late"
+
+    async def main() -> None:
+        async with await http.listen(
+            lambda _: http.EventStream(events(), heartbeat=None), "http://10.0.0.8:80"
+        ):
+            reader, writer = await asyncio.open_connection("10.0.0.8", 80)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await chunk(reader) == b"data: late\n\n"
+            writer.close()
+
+    testing.run(main())
+
+
 async def chunk(reader: asyncio.StreamReader) -> bytes:
     size = int(await reader.readuntil(b"\r\n"), 16)
     data = await reader.readexactly(size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.http.descriptors import open_descriptors
 from tests.unit.http.talking import Answer, Peer, connected, with_peer, with_server
 
 from sennit import errors, http
@@ -143,7 +144,9 @@ def test_a_folder_has_a_slash(folder: Path, path: str, location: str) -> None:
 def test_other_methods_are_refused(folder: Path) -> None:
     async def scenario(peer: Peer) -> None:
         answer = await get(peer, "/", method="DELETE")
-        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        answer = await get(peer, "/", method="OPTIONS")
+        assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
     assert with_folder(folder, scenario) == []
 
@@ -228,20 +231,16 @@ def test_a_file_that_changes_is_seen_after_a_second(folder: Path) -> None:
         (folder / "style.css").write_text("changed")
         os.utime(folder / "style.css", ns=(1, time.time_ns() + 5_000_000_000))
         assert (await get(peer, "/style.css")).body == b"p {}"
-        served = handler._cache[("/style.css", None)]
-        handler._cache[("/style.css", None)] = served._replace(valid_until=loop.time() - 1)
+        handler._cache["style.css"].valid_until = loop.time() - 1
         after = await get(peer, "/style.css")
         assert (after.body, after.headers["etag"] != before.headers["etag"]) == (b"changed", True)
         (folder / "style.css").unlink()
-        handler._cache[("/style.css", None)] = served._replace(valid_until=loop.time() - 1)
+        handler._cache["style.css"].valid_until = loop.time() - 1
         assert (await get(peer, "/style.css")).status == 404
+        assert (handler._cache, handler._held) == ({}, 0)
 
     handler = http.Folder(folder)
     assert with_peer(handler, lambda peer, _server: scenario(peer)) == []
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_so_many_files_are_held_open_and_no_more(folder: Path) -> None:
@@ -256,6 +255,36 @@ def test_so_many_files_are_held_open_and_no_more(folder: Path) -> None:
         assert (await get(peer, "/0.bin")).body == LARGE
 
     assert with_folder(folder, scenario, cache_size=5) == []
+
+
+def test_no_spelling_of_a_request_makes_another_copy(folder: Path) -> None:
+    (folder / "large.bin.gz").write_bytes(LARGE)
+
+    async def scenario(peer: Peer) -> None:
+        before = open_descriptors()
+        for number in range(300):
+            for accept in (f"x{number}", f"gzip, x{number}"):
+                assert (await get(peer, "/large.bin", f"Accept-Encoding: {accept}")).body == LARGE
+        for path in ("/%6carge.bin", "/l%61rge.bin", "/%6C%61rge.bin"):
+            assert (await get(peer, path)).body == LARGE
+        # One as it is, one compressed.
+        assert open_descriptors() <= before + 2
+
+    assert with_folder(folder, scenario) == []
+
+
+def test_neighbours_count_as_files(folder: Path) -> None:
+    for suffix in (".gz", ".br", ".zst"):
+        (folder / f"large.bin{suffix}").write_bytes(LARGE)
+
+    async def scenario(peer: Peer) -> None:
+        before = open_descriptors()
+        for accept in ("identity", "gzip", "br", "zstd", "gzip", "identity"):
+            answer = await get(peer, "/large.bin", f"Accept-Encoding: {accept}")
+            assert answer.headers.get("content-encoding", "identity") == accept
+            assert open_descriptors() <= before + 2
+
+    assert with_folder(folder, scenario, cache_size=2) == []
 
 
 def test_a_hundred_clients_get_one_file(folder: Path) -> None:

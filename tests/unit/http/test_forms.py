@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import subprocess
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.http.talking import Peer, post, with_peer, with_server
+from tests.unit.http.talking import Peer, connected, post, with_peer, with_server
 
 from sennit import errors, http
 
@@ -136,21 +137,22 @@ FILES = part(b"x", 'form-data; name="a"; filename="b"') * 11 + b"--XX--\r\n"
     [
         (MANY, MULTIPART, {"max_fields": 10}, "max_fields"),
         (FILES, MULTIPART, {"max_files": 10}, "max_files"),
-        (part(b"x" * 101), MULTIPART, {"max_field_size": 100}, "max_field_size"),
-        (FILES, MULTIPART, {"max_file_size": 0}, "max_file_size"),
+        (part(b"x" * 101), MULTIPART, {"max_memory": 100}, "max_memory"),
+        (MANY, MULTIPART, {"max_memory": 400}, "max_memory"),
+        (FILES, MULTIPART, {"max_memory": 500}, "max_memory"),
         (MANY, MULTIPART, {"max_form_size": 200}, "max_form_size"),
         (b"a=1&" * 11, "application/x-www-form-urlencoded", {"max_fields": 10}, "max_fields"),
         (
             b"a=" + b"x" * 11,
             "application/x-www-form-urlencoded",
-            {"max_field_size": 10},
-            "max_field_size",
+            {"max_memory": 10},
+            "max_memory",
         ),
         (
             b"a=b",
             "application/x-www-form-urlencoded",
-            {"max_urlencoded_size": 2},
-            "max_urlencoded_size",
+            {"max_form_size": 2},
+            "max_form_size",
         ),
         (b"--XX\r\n" + b"A: b\r\n" * 100, MULTIPART, {}, "limit"),
         (b"--XX\r\nA: " + b"b" * 100_000, MULTIPART, {}, "limit"),
@@ -209,7 +211,8 @@ def test_a_large_file_is_on_disk_and_goes_with_the_form() -> None:
     async def main() -> None:
         before = deleted_files()
         tracemalloc.start()
-        form = await http.read_form(http.Headers({"content-type": MULTIPART}), stream())
+        headers = http.Headers({"content-type": MULTIPART})
+        form = await http.read_form(headers, stream(), max_form_size=2 * size)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 4 << 20
@@ -221,6 +224,77 @@ def test_a_large_file_is_on_disk_and_goes_with_the_form() -> None:
         assert deleted_files() == before
 
     asyncio.run(main())
+
+
+def test_fields_by_the_hundred_cost_no_more_memory_than_is_allowed() -> None:
+    field = part(b"x" * 100_000)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(900):
+            yield field
+        yield b"--XX--\r\n"
+
+    async def main() -> None:
+        headers = http.Headers({"content-type": MULTIPART})
+        tracemalloc.start()
+        with pytest.raises(errors.RemoteProtocolError, match=r"fields .* 1,048,576 \(max_memory"):
+            await http.read_form(headers, stream(), max_form_size=100 << 20)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 4 << 20
+
+    asyncio.run(main())
+
+
+def test_small_files_go_to_disk_when_the_memory_is_used_up() -> None:
+    files = part(b"x" * 1000, 'form-data; name="f"; filename="small"') * 10
+
+    async def main() -> None:
+        async with await read(files + b"--XX--\r\n", size=100, max_memory=5000) as form:
+            found = form.get_files("f")
+            assert [await file.read() for file in found] == [b"x" * 1000] * 10
+            in_memory = [isinstance(file.file, io.BytesIO) for file in found]
+            assert in_memory.count(True) == 4
+        async with await read(files + b"--XX--\r\n", max_file_memory=999) as form:
+            assert not any(isinstance(file.file, io.BytesIO) for file in form.get_files("f"))
+
+    asyncio.run(main())
+
+
+def test_a_form_is_a_body_and_has_its_limit_unless_it_says_otherwise() -> None:
+    async def handler(request: http.Request) -> str:
+        limits = {} if request.path == "/" else {"max_form_size": 5000, "max_files": 1}
+        async with await request.form(**limits) as form:
+            return str(form.files["f"].size)
+
+    async def scenario(server: http.Server) -> None:
+        async def ask(size: int, path: str = "/", count: int = 1) -> Any:
+            body = part(b"x" * size, 'form-data; name="f"; filename="x"') * count + b"--XX--\r\n"
+            async with connected(server) as peer:
+                return await peer.ask(post(body, f"Content-Type: {MULTIPART}", path=path))
+
+        assert (await ask(500)).body == b"500"
+        assert (await ask(2000)).status == 413
+        assert (await ask(2000, "/more")).body == b"2000"
+        assert (await ask(6000, "/more")).status == 413
+        assert (await ask(10, "/more", 2)).status == 413
+        assert server.statistics()["bodies_too_large"] == 3
+
+    assert with_server(handler, scenario, max_body_size=1000) == []
+
+
+def test_limits_of_a_form_have_names() -> None:
+    async def handler(request: http.Request) -> str:
+        with pytest.raises(errors.ConfigError, match="max_size is 1; limits are ints"):
+            await request.form(max_size=1)
+        with pytest.raises(TypeError, match="positional"):
+            request.form(1)  # type: ignore[call-arg]
+        return "told"
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        assert (await peer.ask(post(b""))).body == b"told"
+
+    assert with_peer(handler, scenario) == []
 
 
 def test_ten_thousand_tiny_parts() -> None:

@@ -306,3 +306,23 @@ def test_a_redirection_needs_a_url(arguments: Any) -> None:
 def test_a_subclass_makes_its_own_kind() -> None:
     assert type(Page.redirect("/")) is Page
     assert type(Page.json({})) is Page
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/\\evil.example", "/%5Cevil.example"),
+        ("\\\\evil.example", "%5C%5Cevil.example"),
+        ("/\t/evil.example", "/%09/evil.example"),
+        ("\t//evil.example", "%09//evil.example"),
+        (" /a b\u00e9?\\", "/a%20b%C3%A9?%5C"),
+    ],
+)
+def test_a_redirection_that_looks_like_a_path_is_one(url: str, location: str) -> None:
+    assert http.Response.redirect(url).headers["location"] == location
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x0b", "\x1f", "\x7f"])
+def test_a_redirection_has_no_controls(character: str) -> None:
+    with pytest.raises(errors.LocalProtocolError):
+        http.Response.redirect(f"/a{character}b")

@@ -116,6 +116,27 @@ def test_ab(peer: Peers, server: sennit_http.Server, arguments: list[str]) -> No
         assert re.search(r"Keep-Alive requests:\s+1000\n", output)
 
 
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [
+        ("", ["-c16", "-m1"]),
+        ("/wait", ["-c64", "-m1"]),
+        ("", ["-c4", "-m8"]),  # pipelined
+    ],
+)
+def test_h2load(peer: Peers, server: sennit_http.Server, path: str, arguments: list[str]) -> None:
+    output = run(peer("h2load"), "--h1", "-n4000", *arguments, server.urls[0] + path)
+    assert "4000 succeeded, 0 failed, 0 errored, 0 timeout" in output
+    assert "status codes: 4000 2xx, 0 3xx, 0 4xx, 0 5xx" in output
+
+
+def test_h2load_posts(peer: Peers, server: sennit_http.Server, tmp_path: Path) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(b"x" * 3000)
+    output = run(peer("h2load"), "--h1", "-n2000", "-c16", "-d", file, f"{server.urls[0]}/")
+    assert "status codes: 2000 2xx, 0 3xx, 0 4xx, 0 5xx" in output
+
+
 def test_python_http_client(server: sennit_http.Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     for _ in range(3):

@@ -297,3 +297,34 @@ def test_only_bodies_in_pieces_are_given_a_length() -> None:
     pieces.content_length = 5
     pieces.content_length = None
     assert pieces.content_length is None
+
+
+@pytest.mark.parametrize(
+    ("pieces", "given", "content_type"),
+    [
+        (["a", b"b"], None, "text/plain; charset=utf-8"),
+        (["", b"b"], None, "text/plain; charset=utf-8"),
+        ([b"a", "b"], None, "application/octet-stream"),
+        ([], None, "application/octet-stream"),
+        (["a"], "application/octet-stream", "application/octet-stream"),
+        (["a"], "text/csv", "text/csv"),
+        (["a"], "", None),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_first_piece_says_what_nobody_has_said(
+    pieces: list[Any], given: str | None, content_type: str | None, is_async: bool
+) -> None:
+    async def gently() -> Any:
+        for piece in pieces:
+            yield piece
+
+    def handler(_request: http.Request) -> http.Response:
+        return http.Response(gently() if is_async else iter(pieces), content_type=given)
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(GET)
+        headers, _, _ = await peer.in_chunks()
+        assert headers.get("content-type") == content_type
+
+    assert with_peer(handler, scenario) == []

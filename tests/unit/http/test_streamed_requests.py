@@ -145,12 +145,88 @@ def test_what_was_taken_whole_is_one_piece() -> None:
     assert with_peer(handler, scenario) == []
 
 
+@pytest.mark.parametrize("raw", [post(b"0123456789"), chunked(b"01234", b"56789")])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("name", ["body", "text", "json", "form", "stream"])
+def test_a_body_that_a_stream_has_begun_is_nobody_else_s(
+    raw: bytes, whole: bool, name: str
+) -> None:
+    async def handler(request: http.Request) -> str:
+        other = request.stream()
+        stream = request.stream()
+        got = await anext(stream)
+        if whole:
+            got += b"".join([piece async for piece in stream])
+        with pytest.raises(errors.BusyError, match="a stream has begun to take this body"):
+            await anext(other)
+        with pytest.raises(errors.BusyError, match="a stream has begun to take this body"):
+            await getattr(request, name)()
+        # The stream itself goes on.
+        return (got + b"".join([piece async for piece in stream])).decode()
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        for at in range(0, len(raw), 7):
+            peer.send(raw[at : at + 7])
+            await asyncio.sleep(0)
+        assert (await peer.answer()).body == b"0123456789"
+
+    assert with_peer(handler, scenario) == []
+
+
+def test_a_body_that_is_waited_for_is_not_streamed() -> None:
+    async def handler(request: http.Request) -> str:
+        given_up = asyncio.ensure_future(request.body())
+        await asyncio.sleep(0)
+        body = asyncio.ensure_future(request.body())
+        await asyncio.sleep(0)
+        with pytest.raises(errors.BusyError, match="waiting for the whole of this body"):
+            await anext(request.stream())
+        given_up.cancel()
+        if request.path == "/given-up":
+            body.cancel()
+            return b"".join([piece async for piece in request.stream()]).decode()
+        return (await body).decode()
+
+    async def scenario(server: http.Server) -> None:
+        for path in ("/", "/given-up"):
+            async with connected(server) as peer:
+                peer.send(post(b"hello", path=path)[:-3])
+                await asyncio.sleep(0.01)
+                peer.send(b"llo")
+                assert (await peer.answer()).body == b"hello"
+
+    assert with_server(handler, scenario) == []
+
+
+def test_text_and_json_have_limits_of_their_own() -> None:
+    async def handler(request: http.Request) -> Any:
+        read = request.json if request.path == "/json" else request.text
+        limit = request.headers.get("limit")
+        return [await read(max_size=int(limit) if limit else None)]
+
+    async def scenario(server: http.Server) -> None:
+        async def ask(path: str, size: int, *fields: str) -> int:
+            async with connected(server) as peer:
+                return (await peer.ask(post(b"1" * size, *fields, path=path))).status
+
+        for path in ("/json", "/text"):
+            assert await ask(path, 10) == 200
+            assert await ask(path, 11) == 413
+            assert await ask(path, 20, "limit: 20") == 200
+            assert await ask(path, 21, "limit: 20") == 413
+            assert await ask(path, 4, "limit: 3") == 413
+        assert server.statistics()["bodies_too_large"] == 6
+
+    assert with_server(handler, scenario, max_body_size=10) == []
+
+
 def test_two_tasks_cannot_wait_for_one_stream() -> None:
     async def handler(request: http.Request) -> str:
-        first = asyncio.ensure_future(anext(request.stream()))
+        stream = request.stream()
+        first = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="another task is waiting"):
-            await anext(request.stream())
+            await anext(stream)
         return (await first).decode()
 
     async def scenario(peer: Peer, _server: http.Server) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.http.talking import GET, Peer, with_peer
+from tests.unit.http.talking import GET, Peer, connected, with_peer, with_server
 
 from sennit import errors, http, net
 
@@ -111,6 +111,52 @@ def test_connect_makes_a_tunnel_where_it_is_handled() -> None:
         assert await peer.reader.readexactly(5) == b"BYTES"
 
     assert with_peer(upgrading(Shout), scenario) == []
+
+
+MIDDLEWARE = [
+    http.log_requests,
+    http.compress,
+    http.limit_concurrency(5),
+    http.timeout(60),
+    http.allow_hosts("h"),
+    http.cors("https://example.org", expose=["x-a"]),
+    lambda handler: http.compose(handler, http.compress, http.log_requests, http.timeout(60)),
+]
+
+
+@pytest.mark.parametrize("successor", [Shout, shout], ids=["protocol", "stream"])
+@pytest.mark.parametrize("layer", MIDDLEWARE)
+def test_middleware_lets_connections_leave(layer: http.Middleware, successor: Any) -> None:
+    fields = b"Accept-Encoding: gzip\r\nOrigin: https://example.org\r\n\r\n"
+
+    async def scenario(server: http.Server) -> None:
+        for raw, status in (
+            (UPGRADE, 101),
+            (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 200),
+        ):
+            async with connected(server) as peer:
+                peer.send(raw[:-2] + fields + b"bytes")
+                head = await peer.head()
+                assert head.status == status
+                unwanted = {"content-length", "transfer-encoding", "content-encoding"}
+                assert not unwanted & head.headers.keys()
+                assert await peer.reader.readexactly(5) == b"BYTES"
+
+    assert with_server(http.compose(upgrading(successor), layer), scenario) == []
+
+
+def test_an_answer_that_refuses_a_tunnel_is_not_compressed() -> None:
+    def handler(_request: http.Request) -> http.Response:
+        return http.Response("no way " * 1000, 403)
+
+    handler.handles_connect = True  # type: ignore[attr-defined]
+
+    async def scenario(peer: Peer, _server: http.Server) -> None:
+        peer.send(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nAccept-Encoding: gzip\r\n\r\n")
+        answer = await peer.answer()
+        assert (answer.status, answer.body) == (403, b"no way " * 1000)
+
+    assert with_peer(http.compress(handler), scenario) == []
 
 
 def test_connect_is_refused_where_it_is_not() -> None:

@@ -161,3 +161,34 @@ def test_many_connections_wait_for_their_turn(on_reactor):
                 one.abort()
 
     on_reactor(test)
+
+
+def test_a_resolver_of_ones_own_says_where_to_connect(on_reactor):
+    async def test():
+        asked = []
+
+        async def resolver(host, family):
+            asked.append((host, family))
+            return ["127.0.0.1"]
+
+        async with await net.listen(net.Protocol, "tcp://127.0.0.1:0") as server:
+            sennit.current_reactor().set_resolver(resolver)
+            stream = await net.connect(f"tcp://some.example:{server.port}")
+            assert stream.peer_address == ("127.0.0.1", server.port)
+            stream.abort()
+            assert asked == [("some.example", socket.AF_UNSPEC)]
+
+    on_reactor(test)
+
+
+@pytest.mark.parametrize("answer", [None, [], ["nonsense"], [17], "127.0.0.1"])
+def test_a_resolver_that_returns_nonsense_is_a_connect_error(on_reactor, answer):
+    async def test():
+        async def resolver(_host, _family):
+            return answer
+
+        sennit.current_reactor().set_resolver(resolver)
+        with pytest.raises(ConnectError, match=r"some\.example"):
+            await net.connect("tcp://some.example:80")
+
+    on_reactor(test)

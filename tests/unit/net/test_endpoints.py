@@ -65,12 +65,31 @@ def test_an_endless_url_is_shown_in_part():
         ("tcp", ("127.0.0.1", 80), "tcp://127.0.0.1:80"),
         ("tls", ("::1", 80, 0, 0), "tls://[::1]:80"),
         ("unix", "/run/a.sock", "unix:///run/a.sock"),
+        ("unix", "/run/a?b#c d%20", "unix:///run/a%3Fb%23c%20d%2520"),
+        ("unix", b"/run/\xff", "unix:///run/%FF"),
+        ("unix", "\0a?b", "unix:@a%3Fb"),
         ("unix", b"\0name", "unix:@name"),
         ("unix", "", "unix:"),
     ],
 )
 def test_urls_of_addresses(scheme, address, url):
     assert endpoint_url(scheme, address) == url
+
+
+@pytest.mark.parametrize("path", ["/a?b", "/a#b", "/a b%3F", "\0a?b:80", "/\udcff"])
+def test_urls_of_unix_sockets_lead_back(path):
+    assert parse_endpoint(endpoint_url("unix", path)).path == path
+
+
+def test_a_keyword_counts_for_one_of_several_urls_at_least(on_reactor, tmp_path):
+    async def test():
+        urls = ("tcp://127.0.0.1:0", f"unix://{tmp_path}/a?b.sock".replace("?", "%3F"))
+        settings = {"keep_alive": True, "max_connections_per_address": 3, "max_connections": 9}
+        async with await net.listen(net.Protocol, *urls, **settings) as server:
+            assert server._limits == (9, 3)
+            assert server.urls[1] == urls[1]
+
+    on_reactor(test)
 
 
 def test_options_in_the_query_and_as_keywords():
@@ -113,7 +132,25 @@ def test_options_that_mean_nothing(query, given, reason):
 @pytest.mark.parametrize(
     ("url", "given", "reason"),
     [
-        ("tcp://127.0.0.1:0", {"certificate": "c"}, "certificate mean something for tls:// only"),
+        (
+            "tcp://127.0.0.1:0",
+            {"certificate": "c"},
+            "certificate means nothing here, .* for tls://$",
+        ),
+        ("tcp://127.0.0.1:0", {"handshake_timeout": 1}, "handshake_timeout means nothing here"),
+        (
+            "tls://127.0.0.1:0",
+            {"tls": 1, "handshake_timeout": 1},
+            "handshake_timeout belong into it",
+        ),
+        ("tls://127.0.0.1:0", {"tls": 1, "tickets": False}, "tickets belong into it"),
+        ("unix:///x", {"keep_alive": True}, "it counts for tcp://, tls://$"),
+        ("unix:///x?reuse_port=yes", {}, "it counts for tcp://, tls://$"),
+        ("unix:///x", {"max_connections_per_address": 1}, "it counts for tcp://, tls://$"),
+        ("udp://127.0.0.1:0", {"max_queued": 1}, "it counts for net.bind, net.connect$"),
+        ("udp://127.0.0.1:0", {"local_address": "h:1"}, "it counts for net.connect$"),
+        ("tls://127.0.0.1:0", {"certificate": 5}, "certificate is 5, it must be a file's path"),
+        ("tls://127.0.0.1:0", {"certificate": "c", "versions": "1.3"}, "separated by commas"),
         ("tls://127.0.0.1:0", {}, "needs a certificate"),
         ("tls://127.0.0.1:0", {"tls": object()}, "it must be a net.ServerTls"),
         ("tls://127.0.0.1:0", {"tls": 1, "key": "k"}, "key belong into it"),
@@ -132,13 +169,19 @@ def test_tls_where_it_means_nothing(on_reactor, url, given, reason):
 @pytest.mark.parametrize(
     ("url", "given", "reason"),
     [
-        ("tcp://h:1", {"ca": "c"}, "mean something for tls:// only"),
-        ("tcp://h:1", {"server_name": "h"}, "mean something for tls:// only"),
+        ("tcp://h:1", {"ca": "c"}, "ca means nothing here, it counts for tls://$"),
+        ("tcp://h:1", {"server_name": "h"}, "it counts for tls://, unix://$"),
+        ("unix:///x", {"server_name": "h"}, "tls and server_name go together"),
+        ("unix:///x", {"local_address": "h"}, "it counts for tcp://, tls://$"),
+        ("unix:///x", {"attempt_delay": 1}, "it counts for tcp://, tls://$"),
+        ("tls://h:1", {"tls": object(), "handshake_timeout": 1}, "belong into it"),
+        ("tls://h:1", {"tls": object(), "verify": False}, "belong into it"),
+        ("tcp://h:1", {"local_address": 5}, "local_address is 5, it must be text"),
         ("tls://h:1", {"tls": object()}, "it must be a net.ClientTls"),
         ("tls://h:1", {"tls": object(), "ca": "c"}, "belong into it"),
         ("tls://h:1", {"key": "k"}, "no certificate that it is for"),
         ("tls://h:1", {"ca": "/nowhere"}, "ca '/nowhere' cannot be read"),
-        ("unix:///x", {"tls": net.ClientTls(verify=False)}, "needs server_name"),
+        ("unix:///x", {"tls": net.ClientTls(verify=False)}, "go together"),
         ("tcp://*:1", {}, "says not where to connect to"),
         ("tcp://h:0", {}, "says not where to connect to"),
         ("tcp://h:1", {"local_address": "h:port"}, "it must be HOST or HOST:PORT"),

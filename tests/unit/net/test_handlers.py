@@ -210,3 +210,46 @@ def test_a_handler_may_finish_within_the_grace_time(on_reactor):
         stream.close()
 
     on_reactor(test)
+
+
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        ("upstream", "ConnectionLostError: "),
+        ("line", "RemoteProtocolError: frame is at least 3 bytes"),
+    ],
+)
+def test_what_ends_a_handler_whose_own_connection_is_well_is_logged(
+    on_reactor, reported, caplog, fails, reason
+):
+    async def serve(stream):
+        if fails == "upstream":
+            raise ConnectionLostError("the database is gone")
+        await stream.frames(net.Lines(max_size=2)).receive()
+
+    async def test():
+        with caplog.at_level(logging.WARNING, "sennit.net"):
+            async with await net.listen(serve, ANY) as server:
+                stream = await net.connect(server.urls[0])
+                stream.write(b"too long\n")
+                await until(lambda: reason in caplog.text)
+                stream.abort()
+
+    on_reactor(test)
+    assert reported == []
+
+
+def test_dropping_everything_at_once_is_nothing_to_warn_of(on_reactor, caplog):
+    async def linger(_stream):
+        await asyncio.Event().wait()
+
+    async def test():
+        server = await net.listen(linger, ANY)
+        stream = await net.connect(server.urls[0])
+        await until(lambda: server.connections)
+        await server.close(0)
+        stream.abort()
+
+    with caplog.at_level(logging.WARNING, "sennit.net"):
+        on_reactor(test)
+    assert caplog.text == ""

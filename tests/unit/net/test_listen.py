@@ -335,3 +335,12 @@ def test_a_factory_that_fails_is_reported_and_serves_on(on_reactor, reported):
 
     on_reactor(test)
     assert [str(context["exception"]) for context in reported] == ["not today"]
+
+
+def test_a_unix_socket_has_no_port_whatever_its_name(on_reactor, tmp_path):
+    async def test():
+        async with await net.listen(Echo, f"unix://{tmp_path}/a:80") as server:
+            with pytest.raises(ValueError, match="has no port"):
+                assert server.port
+
+    on_reactor(test)

@@ -1,10 +1,11 @@
 """The pool: streams that are used again, bounds, and nothing stale."""
 
 import asyncio
+import socket
 
 import pytest
 
-from sennit import net
+from sennit import net, testing
 from sennit.errors import ClosedError, ConfigError, ConnectError, DeadlineError, OverloadedError
 
 ANY = "tcp://127.0.0.1:0"
@@ -204,4 +205,119 @@ def test_an_endpoint_that_cannot_be_reached_leaves_the_pool_usable(on_reactor):
 )
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
-        net.Pool(ANY, **settings)
+        net.Pool("tcp://127.0.0.1:1", **settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "reason"),
+    [
+        ("udp://h:1", {}, "has datagrams"),
+        ("tcp://h:0", {}, "says not where"),
+        ("tcp://h:1", {"nothing": 1}, "is no option"),
+        ("tcp://h:1", {"local_address": 5}, "must be text"),
+        ("unix:///x", {"keep_alive": True}, "means nothing here"),
+    ],
+)
+def test_what_could_never_connect_is_refused_at_once(url, options, reason):
+    with pytest.raises(ConfigError, match=reason):
+        net.Pool(url, **options)
+    with pytest.raises(ConfigError, match=reason):
+        net.Reconnector(url, **options)
+
+
+# -- what makes a stream unfit for the next user ---------------------------------------------------
+
+
+async def never_read(stream):
+    stream.transport.pause_reading()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("what", ["unsent", "ended", "read by another task"])
+def test_a_stream_on_which_something_is_under_way_is_not_used_again(on_reactor, what):
+    async def test():
+        async with await net.listen(never_read, ANY) as server:
+            pool = net.Pool(server.urls[0])
+            async with pool.acquire() as stream:
+                if what == "unsent":
+                    stream.write(bytes(16 * 1024 * 1024))
+                elif what == "ended":
+                    stream.write_eof()
+                else:
+                    reading = asyncio.ensure_future(stream.read())
+                    await asyncio.sleep(0)
+            assert pool.statistics()["idle"] == 0
+            assert stream.is_closing()
+            if what.startswith("read"):
+                await asyncio.wait([reading])
+                assert reading.exception() is not None
+            await pool.close(0)
+            await server.close(0)
+
+    on_reactor(test)
+
+
+def test_the_next_user_finds_the_settings_as_they_were(on_reactor):
+    async def test():
+        async with await net.listen(echo_lines, ANY) as server, net.Pool(server.urls[0]) as pool:
+            async with pool.acquire() as stream:
+                await ask(stream)
+                stream.read_timeout, stream.write_timeout, stream.max_buffered = 0.001, 0.001, 1
+            async with pool.acquire() as again:
+                assert again is stream
+                settings = (again.read_timeout, again.write_timeout, again.max_buffered)
+                assert settings == (None, None, 64 * 1024)
+
+    on_reactor(test)
+
+
+@pytest.mark.parametrize("what", [b"", b"too late\n"], ids=["end", "data"])
+def test_what_came_while_the_loop_was_busy_counts(on_reactor, what):
+    """The peer acts, and the pool is asked before the loop has looked at the socket."""
+
+    async def test():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            async with net.Pool(f"tcp://127.0.0.1:{listening.getsockname()[1]}") as pool:
+                async with pool.acquire() as first:
+                    far, _ = listening.accept()
+                with far:
+                    if what:
+                        far.sendall(what)
+                    else:
+                        far.close()
+                    async with pool.acquire() as second:
+                        assert second is not first
+                assert pool.statistics()["stale"] == 1
+
+    on_reactor(test)
+
+
+def test_closing_waits_for_a_peer_that_does_not_read_only_so_long():
+    async def main():
+        async with await net.listen(never_read, "tcp://10.0.0.1:7000") as server:
+            pool = net.Pool(server.urls[0])
+            async with pool.acquire() as stream:
+                stream.write(bytes(16 * 1024 * 1024))
+            began = asyncio.get_running_loop().time()
+            await pool.close(3)
+            took = asyncio.get_running_loop().time() - began
+            await stream.wait_closed()
+            await server.close(0)
+            return took
+
+    assert 3 <= testing.run(main()) < 3.5
+
+
+def test_a_stream_that_leaves_the_pool_does_not_wait_for_ever_either():
+    async def main():
+        async with await net.listen(never_read, "tcp://10.0.0.1:7000") as server:
+            pool = net.Pool(server.urls[0])
+            async with pool.acquire() as stream:
+                stream.write(bytes(16 * 1024 * 1024))
+            began = asyncio.get_running_loop().time()
+            await stream.wait_closed()
+            took = asyncio.get_running_loop().time() - began
+            await server.close(0)
+            return took
+
+    assert 5 <= testing.run(main()) < 5.5

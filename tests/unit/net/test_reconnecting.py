@@ -1,6 +1,7 @@
 """Reconnecting: it comes back, waits longer each time, and knows when to stop."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -165,7 +166,7 @@ def test_one_reconnector_is_used_once(on_reactor):
 )
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
-        net.Reconnector(ANY, **settings)
+        net.Reconnector("tcp://127.0.0.1:1", **settings)
 
 
 def test_an_option_that_makes_no_sense_is_not_tried_again(on_reactor):
@@ -173,5 +174,72 @@ def test_an_option_that_makes_no_sense_is_not_tried_again(on_reactor):
         with pytest.raises(ConfigError, match="no option"):
             async for _ in net.Reconnector("tcp://127.0.0.1:1", colour="red", **QUICK):
                 pass
+
+    on_reactor(test)
+
+
+@pytest.mark.parametrize("moment", ["connected", "waiting"])
+def test_closing_ends_a_loop_over_streams(on_reactor, moment):
+    async def test():
+        async with await net.listen(greet, ANY) as server:
+            url = server.urls[0] if moment == "connected" else await nowhere()
+            reconnector = net.Reconnector(url, first_delay=1000, max_delay=1000)
+            heard = []
+
+            async def use():
+                async for stream in reconnector:
+                    heard.append(await stream.read_exactly(5))
+                    with contextlib.suppress(ClosedError):
+                        await stream.read()
+                        await asyncio.Event().wait()
+
+            using = asyncio.ensure_future(use())
+            wanted = net.ReconnectorState[moment.upper()]
+            while reconnector.state is not wanted or (moment == "connected") != bool(heard):
+                await asyncio.sleep(0)
+            await reconnector.close()
+            await using
+            assert heard == ([b"hello"] if moment == "connected" else [])
+            assert reconnector.state is net.ReconnectorState.STOPPED
+
+    on_reactor(test)
+
+
+def test_closing_does_not_swallow_a_cancellation(on_reactor):
+    async def test():
+        class Deaf(net.Protocol):
+            pass
+
+        async with await net.listen(greet, ANY) as server:
+            reconnector = net.Reconnector(server.urls[0], Deaf)
+            await reconnector.__aenter__()
+            await reconnector.wait_connected()
+            closing = asyncio.ensure_future(reconnector.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await reconnector.close()
+            assert reconnector.state is net.ReconnectorState.STOPPED
+
+    on_reactor(test)
+
+
+def test_a_loop_that_is_cancelled_while_it_connects_leaves_nothing_behind(on_reactor):
+    async def test():
+        async with await net.listen(greet, ANY) as server:
+            reconnector = net.Reconnector(server.urls[0])
+
+            async def use():
+                async for _ in reconnector:
+                    raise AssertionError
+
+            using = asyncio.ensure_future(use())
+            while reconnector.state is not net.ReconnectorState.CONNECTING:
+                await asyncio.sleep(0)
+            using.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await using
+            assert reconnector.state is net.ReconnectorState.STOPPED
 
     on_reactor(test)

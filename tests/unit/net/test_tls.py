@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import shutil
 import socket
 import weakref
@@ -314,5 +315,59 @@ def test_a_chain_with_its_key_from_memory(on_reactor, certificates):
             ca = (certificates.folder / "ca.pem").read_bytes()
             made = await net.connect(server.urls[0], tls=net.ClientTls(ca=ca))
             made.abort()
+
+    on_reactor(test)
+
+
+@pytest.mark.parametrize("name", ["alpn", "versions"])
+def test_a_name_is_not_taken_for_its_letters(certificates, name):
+    with pytest.raises(ConfigError, match=f"{name} is '1.3', it must be a tuple of names"):
+        net.ClientTls(**{name: "1.3"})
+    with pytest.raises(ConfigError, match=f"{name} is '1.3', it must be a tuple of names"):
+        certificates.server_tls(**{name: "1.3"})
+
+
+def test_a_file_of_another_size_has_changed(certificates, tmp_path):
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    shutil.copy(certificates.path("server.pem"), chain)
+    shutil.copy(certificates.path("server.key"), key)
+    tls = net.ServerTls(certificate=chain, key=key)
+    before = chain.stat()
+    with chain.open("a") as file:  # the same file, and its time is put back
+        file.write("# more")
+    os.utime(chain, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert tls.has_changed()
+
+
+def test_whatever_goes_wrong_with_files_they_are_looked_at_again(
+    on_reactor, certificates, monkeypatch, caplog
+):
+    async def test():
+        tls = certificates.server_tls()
+        async with await net.listen(Echo, TLS, tls=tls) as server:
+            watch = server._certificates
+            monkeypatch.setattr(tls, "has_changed", lambda: 1 / 0)
+            before, watch._timer = watch._timer, None
+            before.cancel()
+            watch._look()
+            assert watch._timer is not None
+            assert watch.failures == 1
+
+    on_reactor(test)
+    assert "division by zero" in caplog.text
+
+
+def test_parts_of_the_settings_as_options(on_reactor, certificates):
+    async def test():
+        files = (
+            f"certificate={certificates.path('server.pem')}&key={certificates.path('server.key')}"
+        )
+        urls = [f"{TLS}?{files}&versions=1.2&tickets=no&handshake_timeout=5"]
+        async with await net.listen(Echo, *urls) as server:
+            stream = await net.connect(f"{server.urls[0]}?verify=no")
+            assert net.tls_details(stream.transport).version == "TLSv1.2"
+            stream.abort()
+            with pytest.raises(RemoteProtocolError):
+                await net.connect(server.urls[0], verify=False, versions=("1.3",))
 
     on_reactor(test)

@@ -107,13 +107,23 @@ def test_a_resolver_that_finds_nothing_is_an_error_of_its_kind(reactor):
         reactor.run_until_complete(reactor.getaddrinfo("db.example", 80))
 
 
-def test_a_resolver_that_gives_no_address_is_told(reactor):
+@pytest.mark.parametrize("family", [socket.AF_UNSPEC, socket.AF_INET])
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (["db2.example"], r"'db2\.example': no address"),
+        ([b"127.0.0.1"], "no address"),
+        ("127.0.0.1", "must be a list of addresses"),
+        (None, "must be a list of addresses"),
+    ],
+)
+def test_a_resolver_that_gives_no_address_is_told(reactor, answer, reason, family):
     async def resolver(_host, _family):
-        return ["db2.example"]
+        return answer
 
     reactor.set_resolver(resolver)
-    with pytest.raises(ValueError, match=r"'db2\.example': no address"):
-        reactor.run_until_complete(reactor.getaddrinfo("db.example", 80))
+    with pytest.raises(socket.gaierror, match=reason):
+        reactor.run_until_complete(reactor.getaddrinfo("db.example", 80, family=family))
 
 
 def test_without_a_resolver_the_system_is_asked_again(reactor):

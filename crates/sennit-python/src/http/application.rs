@@ -1,6 +1,6 @@
 //! A Python handler as the driver's application.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::io;
 use std::rc::Rc;
@@ -38,6 +38,8 @@ pub struct Pending {
 /// once the server has stopped: requests that are kept do not keep the server.
 pub struct PythonApplication {
     held: RefCell<Option<Rc<Held>>>,
+    /// Bodies that Python has refused for their size: forms, and what was compressed.
+    too_large: Cell<u64>,
 }
 
 /// What a server that has not stopped holds.
@@ -51,7 +53,17 @@ impl PythonApplication {
     /// The application of a handler. `owner` has the methods `_drained()` and `_exhausted(error)`.
     pub fn new(event_loop: Object, owner: Object, handler: Object) -> Outcome<Self> {
         let held = Held { event_loop, owner, stepper: Stepper::new(handler)? };
-        Ok(PythonApplication { held: RefCell::new(Some(Rc::new(held))) })
+        Ok(PythonApplication { held: RefCell::new(Some(Rc::new(held))), too_large: Cell::new(0) })
+    }
+
+    /// Python has refused a body for its size.
+    pub fn count_too_large(&self) {
+        self.too_large.set(self.too_large.get() + 1);
+    }
+
+    /// Bodies that Python has refused for their size.
+    pub fn too_large(&self) -> u64 {
+        self.too_large.get()
     }
 
     /// What is held; `None` once the server has stopped.

@@ -15,6 +15,8 @@ use crate::kit::{
 struct BodyStream {
     head: Head,
     request: Option<Object>,
+    /// It has begun: the body is its own.
+    has_begun: bool,
     /// A body that was taken whole has been given as one piece.
     is_over: bool,
 }
@@ -36,15 +38,16 @@ fn stop() -> Raised {
     Raised
 }
 
-fn next(request: &Object, is_over: &mut bool) -> Outcome<Object> {
-    let this = Request::of(request);
-    if let Some(body) = this.body_now() {
-        let is_empty = body.truth()?;
-        return match std::mem::replace(is_over, true) || !is_empty {
-            true => Err(stop()),
-            false => ready::make(body),
-        };
+/// A body that was taken whole, as one piece.
+fn next_of_whole(body: Object, is_over: &mut bool) -> Outcome<Object> {
+    let has_bytes = body.truth()?;
+    match std::mem::replace(is_over, true) || !has_bytes {
+        true => Err(stop()),
+        false => ready::make(body),
     }
+}
+
+fn next(this: &Request) -> Outcome<Object> {
     let lost = || application::body_error(BodyFailure::Lost);
     let (connection, serial) = this.parts().ok_or_else(lost)?;
     let piece = connection.take_body(serial);
@@ -70,7 +73,8 @@ fn next(request: &Object, is_over: &mut bool) -> Outcome<Object> {
     }
 }
 
-fn is_done(future: &Object) -> Outcome<bool> {
+/// Whether a future is done.
+pub fn is_done(future: &Object) -> Outcome<bool> {
     Object::call_method(&globals().names.done, &[future.as_ptr()])?.truth()
 }
 
@@ -121,14 +125,22 @@ unsafe extern "C" fn itself(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
 
 unsafe extern "C" fn anext(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
     guard(|| {
-        // SAFETY: CPython calls with a live object; the flag is written back when nothing else runs; GIL.
+        // SAFETY: CPython calls with a live object; flags are read and written by themselves; GIL.
         unsafe {
             let this = this.cast::<BodyStream>();
             let Some(request) = (*this).request.clone() else { return Err(stop()) };
-            let mut is_over = (*this).is_over;
-            let result = next(&request, &mut is_over);
-            (*this).is_over = is_over;
-            result
+            let request = Request::of(&request);
+            if let Some(body) = request.body_now() {
+                let mut is_over = (*this).is_over;
+                let piece = next_of_whole(body, &mut is_over);
+                (*this).is_over = is_over;
+                return piece;
+            }
+            if !(*this).has_begun {
+                request.begin_stream()?;
+                (*this).has_begun = true;
+            }
+            next(request)
         }
     })
 }

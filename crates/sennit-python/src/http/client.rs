@@ -218,6 +218,7 @@ fn settings(given: &Object) -> Outcome<Settings> {
         "connect_timeout" => settings.connect_timeout, nanos;
         "pool_timeout" => settings.pool_timeout, nanos;
         "read_timeout" => settings.read_timeout, nanos;
+        "stream_read_timeout" => settings.stream_read_timeout, nanos;
         "write_timeout" => settings.write_timeout, nanos;
         "keep_alive" => settings.keep_alive, |value| value != 0.0;
         "keep_alive_timeout" => settings.keep_alive_timeout, nanos;

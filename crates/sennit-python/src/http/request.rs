@@ -15,8 +15,8 @@ use super::application::{self, PythonConnection};
 use super::{body_stream, headers, ready, request_values, writing};
 use crate::globals::globals;
 use crate::kit::{
-    Args, Head, Object, Outcome, Raised, TypeSpec, doc, getter, keywords, no_arguments, none, row,
-    take_exception, unless_none,
+    Args, Head, Keywords, Object, Outcome, Raised, TypeSpec, doc, getter, keywords, no_arguments,
+    none, row, take_exception, unless_none,
 };
 
 /// Dead requests kept for reuse.
@@ -63,6 +63,8 @@ struct Fields {
     piece_waiter: Option<Object>,
     /// A future that waits until more of the answer's body is welcome.
     room_waiter: Option<Object>,
+    /// A stream has begun to take the body, which nobody else can have whole any more.
+    is_streamed: bool,
 }
 
 /// A request.
@@ -93,6 +95,7 @@ pub fn make(
         waiters: Vec::new(),
         piece_waiter: None,
         room_waiter: None,
+        is_streamed: false,
     };
     let class = globals().http.request_type.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: a kept object is dead and untracked; zeroed memory is an object without fields; the fields are written
@@ -275,6 +278,7 @@ impl Request {
         if let Some(body) = self.body_now() {
             return ready::make(body);
         }
+        self.refuse_if_streamed()?;
         let lost = || application::body_error(BodyFailure::Lost);
         let (connection, serial) = self.parts().ok_or_else(lost)?;
         let held = connection.server().application().held().ok_or_else(lost)?;
@@ -288,6 +292,30 @@ impl Request {
             }
             BodyState::Complete | BodyState::Failed(_) => ready::make(self.take_body()?),
         }
+    }
+
+    /// Raises an error if a stream has begun to take the body: what it has taken would be missing, and nobody told.
+    fn refuse_if_streamed(&self) -> Outcome<()> {
+        match self.read(|fields| fields.is_streamed) {
+            Some(true) => Err(application::raise_ours(
+                c"BusyError",
+                "a stream has begun to take this body; read it once, whole or by one stream()",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A stream takes its first piece; an error is set if the body is somebody else's.
+    pub fn begin_stream(&self) -> Outcome<()> {
+        self.refuse_if_streamed()?;
+        for waiter in self.read(|fields| fields.waiters.clone()).unwrap_or_default() {
+            if !body_stream::is_done(&waiter)? {
+                let message = "another task is waiting for the whole of this body";
+                return Err(application::raise_ours(c"BusyError", message));
+            }
+        }
+        self.read(|fields| fields.is_streamed = true);
+        Ok(())
     }
 
     /// The body, if it was asked for and is there.
@@ -405,20 +433,35 @@ getter!(get_path_params, Request, |this| request_values::path_params(this));
 getter!(get_query_params, Request, |this| request_values::query_params(this));
 getter!(get_cookies, Request, |this| request_values::cookies(this));
 
-keywords!(body, Request, |this, args, keywords| {
-    let [max_size] = keywords.bind("body", args, 0, &[c"max_size"])?.map(unless_none);
-    let Some(max_size) = max_size else { return this.body(None) };
+keywords!(body, Request, |this, args, keywords| { this.body(max_size("body", args, keywords)?) });
+
+/// The only argument of what reads a body whole.
+#[inline]
+pub fn max_size(function: &str, args: Args<'_>, keywords: Keywords<'_>) -> Outcome<Option<usize>> {
+    args.expect(function, 0, 0)?;
+    if keywords.is_empty() {
+        return Ok(None);
+    }
+    let [max_size] = keywords.bind(function, args, 0, &[c"max_size"])?.map(unless_none);
+    let Some(max_size) = max_size else { return Ok(None) };
     let pointer = max_size.as_ptr();
     // SAFETY: the value is owned here; GIL.
     let max_size = unsafe { Args::new(&pointer, 1) }.integer(0)?;
-    this.body(Some(usize::try_from(max_size).unwrap_or(0)))
+    Ok(Some(usize::try_from(max_size).unwrap_or(0)))
+}
+
+getter!(get_max_body_size, Request, |this| {
+    let limit = this.read(|fields| fields.connection.server().settings().max_body_size);
+    Object::integer(i64::try_from(limit.unwrap_or(0)).unwrap_or(i64::MAX))
 });
 
-no_arguments!(text, Request, |this| request_values::text(this));
-no_arguments!(json, Request, |this| request_values::json(this));
-no_arguments!(form, Request, |this| request_values::form(this));
+no_arguments!(count_too_large, Request, |this| {
+    this.read(|fields| fields.connection.server().application().count_too_large());
+    Ok(none())
+});
 
 no_arguments!(stream, Request, |this| {
+    this.refuse_if_streamed()?;
     // SAFETY: the method's own object, which is live; GIL.
     body_stream::make(unsafe { Object::from_borrowed(this.head.get()) })
 });
@@ -502,18 +545,14 @@ fn methods() -> Vec<ffi::PyMethodDef> {
         row!(keywords c"body", body,
             c"body($self, *, max_size=None)\n--\n\nThe whole body as bytes; to be awaited.\n\n\
               max_size: bytes that it may have; the server's max_body_size by default."),
-        row!(noargs c"text", text,
-                c"text($self)\n--\n\nThe body as text, in the charset of its content type; to be awaited.\n\n\
-                  It is UTF-8 by default, and where the charset is not known. Bytes that do not fit are replaced."),
-        row!(noargs c"json", json,
-                c"json($self)\n--\n\nThe body as JSON; to be awaited.\n\n\
-                  Raises RemoteProtocolError if it is no JSON: a handler that lets it pass answers 400."),
-        row!(noargs c"form", form, c"form($self)\n--\n\nThe fields of a form; to be awaited."),
         row!(noargs c"stream", stream,
             c"stream($self)\n--\n\nThe body piece by piece, for `async for`. Nothing is read from the \
-              connection that nobody asks for, so a slow handler slows its client."),
+              connection that nobody asks for, so a slow handler slows its client.\n\n\
+              Raises BusyError once a stream has begun to take the body: a body is read once."),
         row!(noargs c"_tls_details", tls_details, c"What TLS has agreed upon, None without it."),
+        row!(noargs c"_count_too_large", count_too_large, c"Count a body that Python has refused for its size."),
     ];
+    rows.extend(request_values::rows());
     rows.extend(writing::rows());
     rows
 }
@@ -548,6 +587,7 @@ pub fn make_type() -> Outcome<Object> {
                 c"The query as an http.Values: the first of each name, get_all(name) for all.",
             ),
             (c"cookies", get_cookies, c"The cookies: a dict, the first of each name."),
+            (c"_max_body_size", get_max_body_size, c"Bytes: the server's limit for a whole body."),
         ])
         .methods(methods())
         .build()

@@ -5,16 +5,17 @@ use sennit_wire::http1::FieldLines;
 
 use super::helpers::Helper;
 use super::ready;
-use super::request::{Request, Value, decode_path};
-use crate::kit::{Args, Object, Outcome, Raised};
+use super::request::{Request, Value, decode_path, max_size};
+use crate::kit::{Args, Object, Outcome, Raised, borrowed_slice, guard, keywords, row, vectorcall};
 
 /// A value made of the body: at once if that is there, else by a coroutine that calls the method again.
 fn of_body(
     this: &Request,
     method: &std::ffi::CStr,
+    max_size: Option<usize>,
     convert: impl FnOnce(&Object) -> Outcome<Object>,
 ) -> Outcome<Object> {
-    let body = this.body(None)?;
+    let body = this.body(max_size)?;
     if let Some(body) = this.body_now() {
         return ready::make(convert(&body)?);
     }
@@ -23,19 +24,33 @@ fn of_body(
     Helper::Later.get()?.call(&[body.as_ptr(), method.as_ptr()])
 }
 
-/// The body as JSON, to be awaited.
-pub fn json(this: &Request) -> Outcome<Object> {
-    of_body(this, c"json", |body| Helper::Loads.get()?.call(&[body.as_ptr()]))
-}
+keywords!(json, Request, |this, args, keywords| {
+    let max_size = max_size("json", args, keywords)?;
+    of_body(this, c"json", max_size, |body| Helper::Loads.get()?.call(&[body.as_ptr()]))
+});
 
-/// The body as text, to be awaited.
-pub fn text(this: &Request) -> Outcome<Object> {
-    of_body(this, c"text", |body| decode(this, body))
-}
+keywords!(text, Request, |this, args, keywords| {
+    let max_size = max_size("text", args, keywords)?;
+    of_body(this, c"text", max_size, |body| decode(this, body))
+});
 
-/// The fields of a form, to be awaited.
-pub fn form(this: &Request) -> Outcome<Object> {
-    Helper::Form.get()?.call(&[this.pointer()])
+/// The fields of a form, to be awaited; the helper gets the request, and the limits as they were given.
+unsafe extern "C" fn form(
+    this: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: isize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guard(|| {
+        // SAFETY: CPython's fast-call convention vouches for the arguments, which live as long as the call; GIL.
+        unsafe {
+            Args::new(arguments, count).expect("form", 0, 0)?;
+            let limits = if names.is_null() { 0 } else { borrowed_slice(names).len() };
+            let mut given = vec![this];
+            given.extend((0..limits).map(|at| *arguments.add(at)));
+            Object::owned(vectorcall(Helper::Form.get()?.as_ptr(), given.as_ptr(), 1, names))
+        }
+    })
 }
 
 /// A body as text.
@@ -107,4 +122,22 @@ pub fn query_params(this: &Request) -> Outcome<Object> {
     let query_params = Helper::Query.get()?.call(&[query.as_ptr()])?;
     this.remember(Value::QueryParams, query_params.clone());
     Ok(query_params)
+}
+
+/// The rows of these methods in the table of `core.Request`.
+pub fn rows() -> Vec<ffi::PyMethodDef> {
+    vec![
+        row!(keywords c"text", text,
+            c"text($self, *, max_size=None)\n--\n\n\
+              The body as text, in the charset of its content type; to be awaited.\n\n\
+              It is UTF-8 by default, and where the charset is not known. Bytes that do not fit are replaced.\n\
+              max_size: as for body()."),
+        row!(keywords c"json", json,
+            c"json($self, *, max_size=None)\n--\n\nThe body as JSON; to be awaited.\n\n\
+              max_size: as for body().\n\
+              Raises RemoteProtocolError if it is no JSON: a handler that lets it pass answers 400."),
+        row!(keywords c"form", form,
+            c"form($self, **limits)\n--\n\nThe fields and files of a form, an http.Form; to be awaited.\n\n\
+              limits: by the names of http.FormLimits; max_form_size is the server's max_body_size by default."),
+    ]
 }

@@ -17,7 +17,8 @@ use crate::kit::{
     unless_none,
 };
 
-const TEXT: &[u8] = b"text/plain; charset=utf-8";
+/// What text is unless somebody says otherwise.
+pub const TEXT: &[u8] = b"text/plain; charset=utf-8";
 /// RFC 8259 section 11: it has no charset parameter.
 pub const JSON: &[u8] = b"application/json";
 const BYTES: &[u8] = b"application/octet-stream";
@@ -223,6 +224,11 @@ impl Response {
         let fields = unsafe { &mut *self.fields() };
         fields.length = length;
         matches!(fields.body, Body::Pieces(_))
+    }
+
+    /// Whether another protocol is spoken behind it.
+    pub fn leaves_http(&self) -> bool {
+        matches!(self.fields.body, Body::Protocol(_))
     }
 
     /// Changes the status.
@@ -566,7 +572,7 @@ pub fn make_type() -> Outcome<Object> {
                 status: 200 to 599.\n\
                 headers: a mapping or pairs; content-length, date and connection are set by the server.\n\
                 content_type: text/plain; charset=utf-8 for str and application/octet-stream for bytes \
-                by default; '' for none."),
+                by default, of a body in pieces for its first one; '' for none."),
         )
         .attributes(&[
             (c"status", get_status, Some(response_methods::set_status), c"The status code, 200 to 599."),

@@ -175,11 +175,14 @@ unsafe extern "C" fn redirect(
     })
 }
 
-/// A URL as a field may have it: what is not ASCII, and spaces, are percent-encoded (RFC 3986 section 2.1).
+/// A URL as a field may have it: what no URL has is percent-encoded (RFC 3986 section 2.1).
+///
+/// Browsers drop tabs and take a backslash for a slash (URL Standard section 4.4): left as they are, `/\t/host` and
+/// `/\host`, which look like paths, lead to another host.
 fn location(url: &str) -> Vec<u8> {
     let mut plain = Vec::with_capacity(url.len());
     for byte in url.trim_matches(' ').bytes() {
-        if byte == b' ' || byte >= 0x80 {
+        if matches!(byte, b' ' | b'\t' | b'\\') || byte >= 0x80 {
             plain.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
             plain.push(byte);
@@ -233,6 +236,8 @@ unsafe extern "C" fn delete_cookie(
 
 no_arguments!(copy, Response, |this| this.copy());
 
+no_arguments!(leaves_http, Response, |this| Ok(Object::boolean(this.leaves_http())));
+
 const SET_COOKIE: &CStr = c"set_cookie($self, name, value, *, max_age=None, expires=None, domain=None, path='/',\n\
     \x20          secure=False, http_only=False, same_site='lax', partitioned=False)\n--\n\n\
     Add a cookie. What a browser would not take, or take otherwise, is refused.\n\n\
@@ -252,7 +257,8 @@ const JSON: &CStr = c"json($type, value, status=200, *, headers=None)\n--\n\n\
 
 const REDIRECT: &CStr = c"redirect($type, url, status=302)\n--\n\n\
     A response that sends the client to another place.\n\n\
-    url: absolute, or relative to the one that was asked for. What is not ASCII is percent-encoded.\n\
+    url: absolute, or relative to the one that was asked for. What is not ASCII, spaces, tabs and backslashes\n\
+    \x20   are percent-encoded, so that what begins as a path stays one.\n\
     status: 301, 302, 303, 307 or 308.";
 
 /// The method table.
@@ -263,6 +269,7 @@ pub fn table() -> Vec<ffi::PyMethodDef> {
         row!(positional c"_upgrade", upgrade,
             c"_upgrade(factory, status, headers): an answer behind which another protocol is spoken."),
         row!(noargs c"_copy", copy, c"Another response of the same kind, which can be changed by itself."),
+        row!(noargs c"_leaves_http", leaves_http, c"Whether another protocol is spoken behind it."),
         row!(keywords c"set_cookie", set_cookie, SET_COOKIE),
         row!(keywords c"delete_cookie", delete_cookie, DELETE_COOKIE),
     ];

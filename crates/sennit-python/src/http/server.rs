@@ -137,7 +137,8 @@ no_arguments!(state, HttpServer, |this| {
 });
 
 no_arguments!(statistics, HttpServer, |this| {
-    let counted = this.server()?.statistics();
+    let server = this.server()?;
+    let counted = server.statistics();
     let values = [
         (c"accepted", counted.accepted),
         (c"refused", counted.refused),
@@ -149,7 +150,7 @@ no_arguments!(statistics, HttpServer, |this| {
         (c"header_timeouts", counted.header_timeouts),
         (c"keep_alive_timeouts", counted.keep_alive_timeouts),
         (c"body_timeouts", counted.body_timeouts),
-        (c"bodies_too_large", counted.bodies_too_large),
+        (c"bodies_too_large", counted.bodies_too_large + server.application().too_large()),
         (c"write_timeouts", counted.write_timeouts),
         (c"abandoned", counted.abandoned),
         (c"handshake_failures", counted.handshake_failures),

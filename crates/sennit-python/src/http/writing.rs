@@ -1,5 +1,6 @@
 //! Answers that are written piece by piece: what the Python half, which waits, asks of a request.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use pyo3_ffi as ffi;
@@ -12,7 +13,7 @@ use super::file_body;
 use super::helpers::Helper;
 use super::ready;
 use super::request::Request;
-use super::response::{self, BodyBytes};
+use super::response::{self, BodyBytes, Response};
 use crate::kit::{
     Object, Outcome, Raised, no_arguments, none, one_argument, positional, raise, row,
 };
@@ -51,14 +52,20 @@ fn refused(refusal: PieceRefused) -> Raised {
     }
 }
 
-// _begin_answer(response, length) -> bool: whether a body is to follow
+// _begin_answer(response, length, is_text) -> bool: whether a body is to follow
 positional!(begin_answer, Request, |this, args| {
-    args.expect("_begin_answer", 2, 2)?;
+    args.expect("_begin_answer", 3, 3)?;
+    let response = args.object(0);
+    if args.object(2).truth()? && response::pieces_of(&response).is_some() {
+        Response::of(&response).change(|block| {
+            block.content_type.get_or_insert(Cow::Borrowed(response::TEXT));
+        });
+    }
     let (connection, serial, held) = parts(this)?;
     let length = args.optional(1).map(|_| args.integer(1)).transpose()?;
     let length = length.and_then(|length| u64::try_from(length).ok());
     let reactor = held.state()?.reactor();
-    let begun = response::with_head(&args.object(0), |head| {
+    let begun = response::with_head(&response, |head| {
         connection.begin_answer(reactor, serial, head, length)
     });
     match begun {
@@ -129,7 +136,7 @@ one_argument!(send_early_hints, Request, |this, headers| {
 pub fn rows() -> Vec<ffi::PyMethodDef> {
     vec![
         row!(positional c"_begin_answer", begin_answer,
-            c"_begin_answer(response, length): write the head; whether a body is to follow."),
+            c"_begin_answer(response, length, is_text): write the head; whether a body is to follow."),
         row!(one c"_send_piece", send_piece, c"Write a piece of the body; whether more is welcome."),
         row!(noargs c"_wait_for_room", wait_for_room, c"To be awaited until more is welcome."),
         row!(one c"_end_answer", end_answer, c"End the body, with checked lines of trailer fields."),

@@ -9,7 +9,7 @@ use sennit_wire::framing::{Framing, MAX_SEPARATOR, MAX_SIZE, Separator};
 
 use super::below::{Below, with_bytes};
 use super::error::{self, raise_ours};
-use super::object::{Incoming, Life, NEVER, Reader, StreamObject};
+use super::object::{Incoming, Life, NEVER, Outgoing, Reader, StreamObject};
 use super::operation::{self, Progress};
 use super::waiter::{Fate, Waiter};
 use super::wanted::Wanted;
@@ -277,6 +277,19 @@ no_arguments!(at_eof, StreamObject, |this| {
     Ok(Object::boolean(ended && fields.inbox.len() == 0))
 });
 
+// Whether whoever takes the stream over finds it as its first user has: nothing is under way in
+// either direction.
+no_arguments!(is_at_rest, StreamObject, |this| {
+    let Some(below) = this.below() else { return Ok(Object::boolean(false)) };
+    let fields = this.fields();
+    let at_rest = fields.life == Life::Open
+        && fields.incoming == Incoming::Flowing
+        && fields.outgoing == Outgoing::Flowing
+        && fields.reader.is_none()
+        && fields.inbox.len() == 0;
+    Ok(Object::boolean(at_rest && !below.is_closing()? && below.queued()? == 0))
+});
+
 no_arguments!(take_buffered, StreamObject, |this| {
     let taken = this.fields().inbox.take(usize::MAX)?;
     this.resume()?;
@@ -308,6 +321,7 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
             c"readline($self, max_size=None)\n--\n\nA line with its line feed."),
         row!(one c"frames", frames, c"frames($self, framing, /)\n--\n\nThis stream, frame by frame."),
         row!(noargs c"at_eof", at_eof, c"Whether the peer has sent all, and all was read."),
+        row!(noargs c"_is_at_rest", is_at_rest, c"Whether nothing is under way in either direction."),
         row!(noargs c"take_buffered", take_buffered, c"Everything unread, at once."),
     ]
 }

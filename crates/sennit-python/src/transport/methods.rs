@@ -66,6 +66,14 @@ no_arguments!(close, TransportObject, |this| act(this, |engine, reactor| engine.
 
 no_arguments!(abort, TransportObject, |this| act(this, |engine, reactor| engine.abort(reactor)));
 
+// _abort_for(error): closes at once; the protocol's connection_lost gets the error.
+one_argument!(abort_for, TransportObject, |this, error| {
+    // SAFETY: a live argument; the old value is dropped after the write; GIL.
+    let old = unsafe { (*this.fields()).rare().error.replace(Object::from_borrowed(error)) };
+    drop(old);
+    act(this, |engine, reactor| engine.abort(reactor))
+});
+
 no_arguments!(can_write_eof, TransportObject, |_this| Ok(Object::boolean(true)));
 
 no_arguments!(is_closing, TransportObject, |this| {
@@ -199,6 +207,7 @@ pub fn table() -> Vec<ffi::PyMethodDef> {
         row!(one c"write", write, c"Queue bytes to be sent."),
         row!(one c"writelines", writelines, c"Queue several pieces to be sent."),
         row!(noargs c"write_eof", write_eof, c"Send the end of the stream after what is queued."),
+        row!(one c"_abort_for", abort_for, c"Close at once, and say why."),
         row!(noargs c"can_write_eof", can_write_eof, c"True: half close works."),
         row!(noargs c"close", close, c"Send what is queued, then close."),
         row!(noargs c"abort", abort, c"Close at once; what is queued is lost."),

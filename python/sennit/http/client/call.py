@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from sennit.http.policy.hosts import origin_of
 
 if TYPE_CHECKING:
     from sennit._native import core
     from sennit.http.client.bodies import Sendable
     from sennit.http.client.response import Head
     from sennit.http.policy.cookies import CookieJar
+    from sennit.http.policy.hosts import Origin
     from sennit.http.policy.redirects import Hop, Redirects
     from sennit.http.policy.retrying import Retry
     from sennit.reactor import Reactor
@@ -36,6 +40,12 @@ class Owner(Protocol):
     def forget(self, call: Call) -> None:
         """A call was given up."""
 
+    def wait_to_retry(self, call: Call, wait: float) -> None:
+        """Send a call's request once more after some seconds."""
+
+    def stop_waiting(self, call: Call) -> None:
+        """A call waits no longer until it is tried again."""
+
     def failed(self, call: Call, step: str, error: Exception) -> Exception:
         """Note a failure, and say in its error where it has happened."""
 
@@ -43,16 +53,26 @@ class Owner(Protocol):
 class Plan:
     """What a request may lead to: redirects, further tries. Most requests never have one."""
 
-    __slots__ = ("body", "chain", "history", "redirects", "retry", "tries", "waits")
+    __slots__ = (
+        "adds_cookies", "body", "chain", "history", "redirects", "retry", "tries", "waits"
+    )  # fmt: skip
 
     def __init__(
-        self, hop: Hop, body: Sendable | None, redirects: Redirects | None, retry: Retry | None
+        self,
+        hop: Hop,
+        body: Sendable | None,
+        redirects: Redirects | None,
+        retry: Retry | None,
+        *,
+        adds_cookies: bool = False,
     ) -> None:
         self.chain = [hop]
         self.history: list[Any] = []
         self.body = body
         self.redirects = redirects
         self.retry = retry
+        self.adds_cookies = adds_cookies
+        """Whether the jar's cookies go beside those of the request's own field."""
         self.tries = 1
         """Of the last hop."""
         self.waits: asyncio.TimerHandle | None = None
@@ -103,6 +123,11 @@ class Call(asyncio.Future[Any]):
         """Whether its outcome has to be looked at, whatever it is."""
         plan = self.plan
         return plan is not None and (plan.retry is not None or len(plan.chain) > 1)
+
+    @property
+    def origin(self) -> Origin:
+        """Whom it has to do with."""
+        return origin_of(urlsplit(self.url))
 
     @property
     def max_response_size(self) -> int:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from sennit._native import core
-from sennit.errors import ClosedError, DeadlineError
-from sennit.http.client.bodies import Sendable, make_body
-from sennit.http.client.call import Call, Plan
+from sennit.errors import ClosedError, DeadlineError, OverloadedError, SennitError
+from sennit.http.client.call import Call
 from sennit.http.client.failures import make_failure, mark
-from sennit.http.client.following import interfere
+from sennit.http.client.following import interfere, try_again
+from sennit.http.client.limits import native_settings, seconds
 from sennit.http.client.options import (
     Fields,
     Options,
     authentication_of,
-    native_settings,
+    jar_of,
     proxies_of,
     redirects_of,
-    seconds,
 )
 from sennit.http.client.origins import Origins
+from sennit.http.client.preparing import METHODS, make_plan, merged, refuse_method, with_jar
 from sennit.http.client.response import ClientResponse, Head
 from sennit.http.client.streaming import ResponseStream, StreamHead, send_body
-from sennit.http.policy.authentication import Authentication, take_userinfo
-from sennit.http.policy.cookies import CookieJar
-from sennit.http.policy.query import with_params
 from sennit.http.policy.redirects import Hop, Redirects
 from sennit.http.url import Target, parse_request_url
 from sennit.reactor import current_reactor
@@ -39,6 +34,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from sennit.http.client.bodies import Sendable
+    from sennit.http.policy.authentication import Authentication
+    from sennit.http.policy.cookies import CookieJar
     from sennit.http.policy.proxies import Proxies, Proxy
     from sennit.http.policy.retrying import Retry
     from sennit.net import ClientTls
@@ -76,13 +74,13 @@ class Client:
         on_response: Told of each outcome: the request, and its response or error.
         max_connections: Connections open at once; further requests wait. 80 % of the descriptor
             limit by default.
-        max_connections_per_origin: The same to one origin; by default as many.
-        max_connecting: Connections being made at once to one origin; 1,024 by default, a quarter
-            of a listen queue.
+        max_connections_per_origin: The same to one origin.
+        max_connecting: Connections being made at once to one origin.
         max_waiting: Requests that wait for a connection at once; further ones are refused.
         connect_timeout: Seconds for a connection to one address, TLS included.
         pool_timeout: Seconds that a request waits until it may have a connection.
-        read_timeout: Seconds without a byte of a response that is waited for.
+        read_timeout: Seconds without a byte of a response that is waited for. None: as many as the
+            request has in all, and 60 for a body that is read in pieces.
         write_timeout: Seconds without a byte of a request taken by the peer.
         total_timeout: Seconds for one request, from the call to the last byte of its response,
             with all its redirects and retries; with `stream` to its head.
@@ -109,12 +107,12 @@ class Client:
         on_request: Callable[[Hop], object] | None = None,
         on_response: Callable[[Hop, Head | Exception], object] | None = None,
         max_connections: int | None = None,
-        max_connections_per_origin: int | None = None,
-        max_connecting: int = 1024,
+        max_connections_per_origin: int = 100,
+        max_connecting: int = 16,
         max_waiting: int = 1_000_000,
         connect_timeout: float = 10.0,
         pool_timeout: float = 60.0,
-        read_timeout: float = 60.0,
+        read_timeout: float | None = None,
         write_timeout: float = 60.0,
         total_timeout: float = 60.0,
         keep_alive: bool = True,
@@ -122,28 +120,29 @@ class Client:
         max_response_size: int = 100 * 1024 * 1024,
     ) -> None:
         self.reactor = current_reactor()
-        settings = native_settings(
-            max_connections=max_connections,
-            max_connections_per_origin=max_connections_per_origin,
-            max_connecting=max_connecting,
-            max_waiting=max_waiting,
-            keep_alive=keep_alive,
-            max_response_size=max_response_size,
-            connect_timeout=connect_timeout,
-            pool_timeout=pool_timeout,
-            read_timeout=read_timeout,
-            write_timeout=write_timeout,
-            keep_alive_timeout=keep_alive_timeout,
-        )
-        self.cookies = (CookieJar() if cookies else None) if isinstance(cookies, bool) else cookies
+        limits = {
+            "max_connections": max_connections,
+            "max_connections_per_origin": max_connections_per_origin,
+            "max_connecting": max_connecting,
+            "max_waiting": max_waiting,
+            "max_response_size": max_response_size,
+            "connect_timeout": connect_timeout,
+            "pool_timeout": pool_timeout,
+            "read_timeout": read_timeout,
+            "write_timeout": write_timeout,
+            "total_timeout": total_timeout,
+            "keep_alive_timeout": keep_alive_timeout,
+        }
+        settings = native_settings(limits, keep_alive=keep_alive)
+        self.cookies = jar_of(cookies)
         """The cookies that servers have set; None: they are not kept."""
         self.redirects = redirects_of(redirects)
-        self.default_headers = _merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
+        self.default_headers = merged(_DEFAULT_FIELDS, headers, authentication_of(auth))
         self.max_response_size = max_response_size
         self._retry = retry
         self._on_request, self._on_response = on_request, on_response
         self._is_watched = any(one is not None for one in (retry, on_request, on_response))
-        self._timeout = seconds("total_timeout", total_timeout)
+        self._timeout = total_timeout
         self._fields = core.render_fields(self.default_headers)
         # Functions, and no methods: the reactor holds them, and must not hold the client with them.
         self.native = core.HttpClient(
@@ -151,6 +150,8 @@ class Client:
         )
         self._origins = Origins(self.reactor, self.native, tls, unix, proxies_of(proxies))
         self._is_closed = False
+        self._waiting: set[Call] = set()
+        """Those that wait until they are tried again: the native core does not have them."""
         self._parse = functools.lru_cache(_KNOWN_TARGETS)(parse_request_url)
 
     async def __aenter__(self) -> Client:
@@ -172,6 +173,10 @@ class Client:
         """Close every connection; requests under way fail with ClosedError."""
         self._is_closed = True
         self.native.close()
+        for call in list(self._waiting):
+            self.stop_waiting(call)
+            error = ClosedError("the client was closed before the request was tried again")
+            call.fail(mark(error, "waiting to try again", call.origin))
         await self._origins.close()
 
     def get(self, url: str, **options: Unpack[Options]) -> asyncio.Future[ClientResponse]:
@@ -210,8 +215,8 @@ class Client:
         Args:
             method: The method, such as `POST`.
             url: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PATH][?QUERY]`.
-            **options: `params`, `headers`, `body`, `data`, `json`, `files`, `auth`, `timeout`,
-                `redirects`, `retry`; see `Options`.
+            **options: `params`, `headers`, `body`, `data`, `json`, `files`, `cookies`, `auth`,
+                `timeout`, `redirects`, `retry`; see `Options`.
 
         Raises:
             ConfigError: The URL, or an option, makes no sense.
@@ -233,13 +238,18 @@ class Client:
         `http.StreamedResponse` once its head has come. When the block is left, what was not read is
         given up.
         """
-        return ResponseStream(self._begin(method, url, options, is_streamed=True))
+        # Nothing is sent before the block is entered: who never does so has no connection to leave.
+        return ResponseStream(
+            functools.partial(self._begin, method, url, options, is_streamed=True)
+        )
 
     def _begin(
         self, method: str, url: str, options: Options, *, is_streamed: bool = False
     ) -> asyncio.Future[Any]:
         if self._is_closed:
-            raise ClosedError("the client is closed")
+            raise mark(ClosedError("the client is closed"), "beginning", self._parse(url).origin)
+        if method not in METHODS:
+            refuse_method(method)
         call = Call(loop=self.reactor)
         call.client, call.method, call.url, call.number, call.plan = self, method, url, None, None
         call.is_streamed, call.upload, call.waiters, call.broken_by = is_streamed, None, None, None
@@ -252,19 +262,17 @@ class Client:
 
     def _prepare(self, call: Call, options: Options) -> None:
         """Begin a request of which something was said."""
-        url, userinfo = take_userinfo(with_params(call.url, options.get("params")))
-        auth = authentication_of(options.get("auth")) or userinfo
-        body = make_body(options)
-        headers = _merged(self.default_headers, options.get("headers"), auth)
-        content_type = None if body is None else body.content_type
-        if content_type is not None and not _has(headers, "content-type"):
-            headers = (*headers, ("content-type", content_type))
+        plan = make_plan(
+            call.method,
+            call.url,
+            options,
+            defaults=self.default_headers,
+            redirects=self.redirects,
+            retry=self._retry,
+        )
         timeout = options.get("timeout")
         patience = self._timeout if timeout is None else seconds("timeout", timeout)
-        rule = redirects_of(options["redirects"]) if "redirects" in options else self.redirects
-        retry = options.get("retry", self._retry)
-        call.plan = Plan(Hop(call.method, url, headers, body is not None), body, rule, retry)
-        call.url = url
+        call.plan, call.url = plan, plan.hop.url
         call.deadline = self.reactor.time() + patience
         self.resend(call)
 
@@ -273,16 +281,12 @@ class Client:
         plan = call.plan
         if plan is None:
             return
-        if self._is_closed:
-            raise ClosedError("the client was closed before the response came")
         hop = plan.hop
         if self._on_request is not None:
             self._on_request(hop)
         headers = hop.headers
-        if self.cookies and not _has(headers, "cookie"):
-            line = self.cookies.header_for(urlsplit(hop.url), time.time())
-            if line is not None:
-                headers = (*headers, ("cookie", line))
+        if self.cookies:
+            headers = with_jar(self.cookies, hop, adds=plan.adds_cookies)
         self._send(call, self._parse(hop.url), core.render_fields(headers), plan.body)
 
     def tell_response(self, call: Call, outcome: Head | Exception) -> None:
@@ -304,22 +308,29 @@ class Client:
         length = None
         if in_pieces and body is not None:
             length = -1 if body.length is None else body.length
-        call.number = self.native.request(
-            call,
-            origin,
-            call.deadline - now,
-            call.method,
-            request_target,
-            target.authority,
-            fields,
-            None if body is None else body.data,
-            self._is_watched or call.is_watched,
-            length,
-            call.is_streamed,
-        )
+        if request_target == "/*" and call.method == "OPTIONS":
+            # RFC 9110 section 9.3.7: it asks about the server and not about a resource.
+            request_target = "*"
+        try:
+            call.number = self.native.request(
+                call,
+                origin,
+                call.deadline - now,
+                call.method,
+                request_target,
+                target.authority,
+                fields,
+                None if body is None else body.data,
+                self._is_watched or call.is_watched,
+                length,
+                call.is_streamed,
+            )
+        except SennitError as error:
+            is_full = isinstance(error, OverloadedError)
+            mark(error, "waiting for a connection" if is_full else "beginning", target.origin)
+            raise
         if in_pieces and body is not None:
-            call.end_upload()
-            call.upload = self.reactor.create_task(send_body(call, body))
+            call.upload = self.reactor.create_task(send_body(call, body, call.number))
             if not call.is_streamed:
                 call.add_done_callback(Call.end_upload)
 
@@ -336,7 +347,7 @@ class Client:
         except TimeoutError:
             error = DeadlineError(f"looking up {target.origin.host} took too long")
         except asyncio.CancelledError:
-            error = ClosedError("the client was closed")
+            error = ClosedError("the client was closed before the response came")
         except Exception as found:  # noqa: BLE001 - whatever it is, who waits must hear of it
             error = found
         self._report(call, mark(error, "looking up the host", target.origin))
@@ -351,8 +362,21 @@ class Client:
         """A call was given up."""
         if call.number is not None:
             self.native.cancel(call.number)
-        if call.plan is not None and call.plan.waits is not None:
-            call.plan.waits.cancel()
+        self.stop_waiting(call)
+
+    def wait_to_retry(self, call: Call, wait: float) -> None:
+        """Send a call's request once more after some seconds."""
+        if call.plan is not None:
+            call.plan.waits = self.reactor.call_later(wait, try_again, call)
+            self._waiting.add(call)
+
+    def stop_waiting(self, call: Call) -> None:
+        """A call waits no longer until it is tried again."""
+        self._waiting.discard(call)
+        plan = call.plan
+        if plan is not None and plan.waits is not None:
+            plan.waits.cancel()
+            plan.waits = None
 
     def failed(self, call: Call, step: str, error: Exception) -> Exception:
         """Note a failure, and say in its error where it has happened."""
@@ -366,20 +390,3 @@ class Client:
 def _failed(call: Call, step: str, kind: str, detail: Any) -> Exception:
     """The error of a call that has failed in the native core."""
     return call.client.failed(call, step, make_failure(step, kind, detail))
-
-
-def _has(headers: tuple[tuple[str, str], ...], wanted: str) -> bool:
-    return any(name.lower() == wanted for name, _ in headers)
-
-
-def _merged(
-    first: tuple[tuple[str, str], ...], second: Fields | None, auth: Authentication | None = None
-) -> tuple[tuple[str, str], ...]:
-    """Fields of both; the second's stand instead of the first's of the same name."""
-    added: list[tuple[str, str]] = []
-    if second is not None:
-        added += second.items() if hasattr(second, "items") else second
-    if auth is not None:
-        added.append(auth.field())
-    names = {name.lower() for name, _ in added}
-    return (*(pair for pair in first if pair[0].lower() not in names), *added)

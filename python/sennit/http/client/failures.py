@@ -20,7 +20,11 @@ from sennit.http.policy.hosts import DEFAULT_PORTS
 if TYPE_CHECKING:
     from sennit.http.policy.hosts import Origin
 
-__all__ = ["make_failure", "mark", "shown_origin"]
+__all__ = ["DECODING", "RECEIVING", "make_failure", "mark", "shown_origin"]
+
+DECODING = "decoding the response's body"
+RECEIVING = "receiving the response's body"
+"""Steps; the second one's name is the native core's."""
 
 _LIMITS = {
     "connect_timeout": "it took longer than connect_timeout allows",

@@ -7,14 +7,16 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sennit.errors import SennitError
 from sennit.http.client.call import Plan
+from sennit.http.client.failures import mark
 from sennit.http.client.response import Head
-from sennit.http.policy.redirects import Hop
+from sennit.http.policy.redirects import Hop, the_location
 
 if TYPE_CHECKING:
     from sennit.http.client.call import Call
 
-__all__ = ["interfere"]
+__all__ = ["interfere", "try_again"]
 
 
 def interfere(call: Call, outcome: Head | Exception) -> None:
@@ -30,6 +32,9 @@ def interfere(call: Call, outcome: Head | Exception) -> None:
     try:
         _decide(call, outcome)
     except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
+        if isinstance(outcome, Head):
+            # Nobody will ever have it, so nobody else can free its connection.
+            outcome.discard()
         call.fail(error)
 
 
@@ -72,12 +77,15 @@ def _tries_again(call: Call, plan: Plan, outcome: Head | Exception) -> bool:
         return False
     if answer is not None:
         answer.discard()
+    call.end_upload()
     plan.tries += 1
-    plan.waits = reactor.call_later(wait, _again, call)
+    call.client.wait_to_retry(call, wait)
     return True
 
 
-def _again(call: Call) -> None:
+def try_again(call: Call) -> None:
+    """The time has come to send a call's request once more."""
+    call.client.stop_waiting(call)
     if call.done():
         return
     try:
@@ -89,14 +97,21 @@ def _again(call: Call) -> None:
 def _follows(call: Call, plan: Plan, answer: Head) -> bool:
     if plan.redirects is None:
         return False
-    is_repeatable = plan.body is None or plan.body.is_repeatable
-    location = answer.headers.get_all("location")
-    hop = plan.redirects.next_hop(
-        plan.chain, answer.status, location[0] if location else None, is_repeatable=is_repeatable
-    )
+    try:
+        hop = plan.redirects.next_hop(
+            plan.chain,
+            answer.status,
+            the_location(answer.status, answer.headers.get_all("location")),
+            is_repeatable=plan.body is None or plan.body.is_repeatable,
+        )
+    except SennitError as error:
+        mark(error, "following a redirect", call.origin)
+        raise
     if hop is None:
         return False
     answer.discard()
+    # Its iterator must not be heard of any more: the request that follows has its own.
+    call.end_upload()
     plan.chain.append(hop)
     plan.history.append(answer)
     plan.tries = 1

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypedDict
 
-from sennit._native import core
 from sennit.errors import ConfigError
 from sennit.http.policy.authentication import Authentication, Basic
+from sennit.http.policy.cookies import CookieJar
 from sennit.http.policy.proxies import Proxies, Proxy
 from sennit.http.policy.redirects import Redirects
 
@@ -21,12 +21,10 @@ __all__ = [
     "BodySource",
     "Fields",
     "Options",
-    "at_least_one",
     "authentication_of",
-    "native_settings",
+    "jar_of",
     "proxies_of",
     "redirects_of",
-    "seconds",
 ]
 
 Fields: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -36,12 +34,6 @@ BodySource: TypeAlias = (
     str | bytes | bytearray | memoryview | Path | BinaryIO | Iterable[Piece] | AsyncIterable[Piece]
 )
 """What a body is made of. A path names a file; an open file is sent from where it stands."""
-
-_CONNECTIONS_OF_DESCRIPTORS = 0.8
-"""Share of the descriptor limit that connections may take."""
-
-_FOR_EVER = 1e9
-"""Seconds; more is refused as a mistake."""
 
 
 class Options(TypedDict, total=False):
@@ -59,6 +51,9 @@ class Options(TypedDict, total=False):
     """A value, sent as JSON."""
     files: Mapping[str, Value | Sequence[Value]] | Iterable[tuple[str, Value]] | None
     """Files of a form: open files, paths, (name, content) or (name, content, type)."""
+    cookies: Mapping[str, str] | None
+    """Sent beside the jar's, and instead of those of the same name. They are not kept, and a
+    redirect to another origin leaves them behind."""
     auth: Authentication | tuple[str, str] | None
     """Credentials; a pair is user name and password."""
     timeout: float | None
@@ -70,38 +65,20 @@ class Options(TypedDict, total=False):
     """When to try again instead of the client's own rule."""
 
 
-def native_settings(
-    *,
-    max_connections: int | None,
-    max_connections_per_origin: int | None,
-    max_connecting: int,
-    max_waiting: int,
-    keep_alive: bool,
-    max_response_size: int,
-    **times: float,
-) -> dict[str, float]:
-    """The limits of a client as the native core takes them.
+def jar_of(given: CookieJar | bool) -> CookieJar | None:
+    """Where cookies are kept; None: nowhere.
 
     Raises:
-        ConfigError: One makes no sense.
+        ConfigError: It is no jar.
     """
-    descriptors = core.raise_descriptor_limit()
-    if max_connections is None:
-        max_connections = max(1, int(descriptors * _CONNECTIONS_OF_DESCRIPTORS))
-    if max_connections_per_origin is None:
-        max_connections_per_origin = max_connections
-    counts = {
-        "max_connections": max_connections,
-        "max_connections_per_origin": max_connections_per_origin,
-        "max_connecting": max_connecting,
-        "max_waiting": max_waiting,
-        "max_response_size": max_response_size,
-    }
-    return {
-        "keep_alive": float(keep_alive),
-        **{name: at_least_one(name, count) for name, count in counts.items()},
-        **{name: seconds(name, time) for name, time in times.items()},
-    }
+    if isinstance(given, CookieJar):
+        return given
+    if not isinstance(given, bool):
+        raise ConfigError(
+            f"cookies is {type(given).__name__}; give http.CookieJar, True or False, and cookies "
+            "of your own to the request, where they cannot go to a wrong host"
+        )
+    return CookieJar() if given else None
 
 
 def proxies_of(given: Proxies | Proxy | str | None) -> Proxies | None:
@@ -113,28 +90,6 @@ def proxies_of(given: Proxies | Proxy | str | None) -> Proxies | None:
     if given is None or isinstance(given, Proxies):
         return given
     return Proxies(other=given)
-
-
-def at_least_one(name: str, value: int) -> int:
-    """An int of at least 1.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} is {value!r}, it must be an int of at least 1")
-    return value
-
-
-def seconds(name: str, value: float) -> float:
-    """A number of seconds above 0.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if not isinstance(value, int | float) or not 0 < value < _FOR_EVER:
-        raise ConfigError(f"{name} is {value!r}, it must be a number of seconds above 0")
-    return value
 
 
 def authentication_of(given: Authentication | tuple[str, str] | None) -> Authentication | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sennit.http.url import Target
     from sennit.reactor import Reactor
 
-__all__ = ["Origins"]
+__all__ = ["Origins", "in_turns"]
 
 _ADDRESSES_ARE_GOOD_FOR = 60.0
 """Seconds until a name is looked up again: nobody tells us how long the answer is good for."""
@@ -188,7 +189,7 @@ class Origins:
         places: list[tuple[str, int]] = list(dict.fromkeys(numeric))
         if not places:
             raise ConnectError(f"no address without a scope was found for {host}")
-        return places
+        return in_turns(places)
 
     def _keep(
         self, way: Origin | Way, places: list[Any], address: str | None, fresh_until: float
@@ -223,6 +224,18 @@ class Origins:
                 del self._known[origin]
         # So that a client of very many busy origins does not look at all of them every time.
         self._many = max(_MANY, 2 * len(self._known))
+
+
+def in_turns(places: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Addresses of both families in turns, beginning with that of the first. RFC 8305 section 4.
+
+    Where one family does not work at all, the second address tried is one of the other.
+    """
+    families: dict[bool, list[tuple[str, int]]] = {}
+    for place in places:
+        families.setdefault(":" in place[0], []).append(place)
+    turns = itertools.zip_longest(*families.values())
+    return [place for turn in turns for place in turn if place is not None]
 
 
 def _place_of(way: Origin | Way) -> tuple[str, int]:

@@ -6,11 +6,12 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from sennit._native import core
-from sennit.errors import RemoteProtocolError, StatusError
+from sennit.errors import RemoteProtocolError, SennitError, StatusError
 from sennit.http.charset import decode_text
+from sennit.http.client.failures import DECODING, mark
 from sennit.http.headers import Headers
 from sennit.http.json_codec import decode_json
-from sennit.http.policy.hosts import without_secrets
+from sennit.http.policy.hosts import origin_of, without_secrets
 
 __all__ = ["Asked", "ClientResponse", "Head"]
 
@@ -94,7 +95,13 @@ class Head:
     def _status_error(self) -> StatusError:
         shown = without_secrets(urlsplit(self._url))
         said = f"{self.status} {self.reason}".rstrip()
-        return StatusError(f"{self._method} {shown} was answered with {said}", status=self.status)
+        error = StatusError(f"{self._method} {shown} was answered with {said}", status=self.status)
+        self._marked(error, "looking at the response's status")
+        return error
+
+    def _marked(self, error: Exception, step: str) -> None:
+        """Say in an error where it has happened."""
+        mark(error, step, origin_of(urlsplit(self._url)))
 
 
 class ClientResponse(Head):
@@ -120,7 +127,11 @@ class ClientResponse(Head):
         if self._is_coded:
             decompressor = self._decompressor(self._max_size)
             if decompressor is not None:
-                self._body = decompressor.decompress(self._body) + decompressor.finish()
+                try:
+                    self._body = decompressor.decompress(self._body) + decompressor.finish()
+                except SennitError as error:
+                    self._marked(error, DECODING)
+                    raise
             self._is_coded = False
         return self._body
 
@@ -137,7 +148,12 @@ class ClientResponse(Head):
         Raises:
             RemoteProtocolError: It is not JSON.
         """
-        return decode_json(await self.body(), "response body")
+        body = await self.body()
+        try:
+            return decode_json(body, "response body")
+        except SennitError as error:
+            self._marked(error, DECODING)
+            raise
 
     def raise_for_status(self) -> ClientResponse:
         """The response itself, if it says that the request has succeeded (200 to 399).

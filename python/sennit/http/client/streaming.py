@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sennit.errors import OverloadedError
+from sennit.errors import ClosedError, OverloadedError, SennitError
 from sennit.http.charset import decode_text
+from sennit.http.client.failures import DECODING, RECEIVING, mark
 from sennit.http.client.response import Head
 from sennit.http.json_codec import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import TracebackType
 
     from sennit.http.client.bodies import Sendable
@@ -28,42 +30,50 @@ _FOR_EVER = 2**62
 """Bytes: a body that is read in pieces has no limit, whoever reads it counts."""
 
 
-async def send_body(call: Call, body: Sendable) -> None:
-    """Send the pieces of a body, as fast as they are taken; a failure is that of the call."""
+async def send_body(call: Call, body: Sendable, number: int) -> None:
+    """Send the pieces of a body, as fast as they are taken; a failure is that of the call.
+
+    Args:
+        call: Whose body it is.
+        body: Read from its start.
+        number: Of the request that it belongs to; the call may have another one by and by.
+    """
     try:
         pieces = body.pieces()
         try:
-            if await _send_all(call, pieces) and call.number is not None:
-                call.client.native.end_body(call.number)
+            if await _send_all(call, pieces, number):
+                call.client.native.end_body(number)
         finally:
             close: Any = getattr(pieces, "aclose", None) or getattr(pieces, "close", None)
             closing: Awaitable[object] | None = None if close is None else close()
             if closing is not None:
                 await closing
     except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
-        call.break_off(error)
+        if call.number == number:
+            mark(error, "sending the request", call.origin)
+            call.break_off(error)
 
 
-async def _send_all(call: Call, pieces: Iterator[Piece] | AsyncIterator[Piece]) -> bool:
+async def _send_all(
+    call: Call, pieces: Iterator[Piece] | AsyncIterator[Piece], number: int
+) -> bool:
     if isinstance(pieces, AsyncIterator):
         async for piece in pieces:
-            if not await _send(call, piece):
+            if not await _send(call, piece, number):
                 return False
         return True
     for count, piece in enumerate(pieces, start=1):
-        if not await _send(call, piece):
+        if not await _send(call, piece, number):
             return False
         if count % _TURN == 0:
             await asyncio.sleep(0)
     return True
 
 
-async def _send(call: Call, piece: str | bytes) -> bool:
+async def _send(call: Call, piece: str | bytes, number: int) -> bool:
     """Whether anybody takes more."""
     data = piece.encode() if isinstance(piece, str) else piece
-    if call.number is None:
-        return False
-    is_welcome = call.client.native.send_piece(call.number, data)
+    is_welcome = call.client.native.send_piece(number, data)
     if is_welcome is False:
         await call.wait()
     return is_welcome is not None
@@ -135,13 +145,24 @@ class StreamedResponse(StreamHead):
         self._was_begun = True
         decompressor = self._decompressor(_FOR_EVER) if decode else None
         while piece := await self._read():
-            plain = piece if decompressor is None else decompressor.decompress(piece)
-            if plain:
-                yield plain
+            if decompressor is not None:
+                with self._decoding():
+                    piece = decompressor.decompress(piece)
+            if piece:
+                yield piece
         if decompressor is not None:
-            rest = decompressor.finish()
+            with self._decoding():
+                rest = decompressor.finish()
             if rest:
                 yield rest
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        try:
+            yield
+        except SennitError as error:
+            self._marked(error, DECODING)
+            raise
 
     async def _read(self) -> bytes:
         call = self._call
@@ -150,7 +171,11 @@ class StreamedResponse(StreamHead):
                 raise call.broken_by
             number = self._number
             # A number that nobody knows any more says that the response is closed.
-            piece = call.client.native.read_body(call, -1 if number is None else number)
+            try:
+                piece = call.client.native.read_body(call, -1 if number is None else number)
+            except ClosedError as error:
+                mark(error, RECEIVING, call.origin)
+                raise
             if piece is not None:
                 if not piece:
                     self._number = None
@@ -175,7 +200,8 @@ class StreamedResponse(StreamHead):
             if size > limit:
                 self.discard()
                 name = "max_response_size" if max_size is None else "max_size"
-                raise OverloadedError(f"the body is larger than {limit:,} bytes ({name})")
+                error = OverloadedError(f"the body is larger than {limit:,} bytes ({name})")
+                raise mark(error, RECEIVING, self._call.origin)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -189,18 +215,23 @@ class StreamedResponse(StreamHead):
         Raises:
             RemoteProtocolError: It is not JSON.
         """
-        return decode_json(await self.body(), "response body")
+        body = await self.body()
+        with self._decoding():
+            return decode_json(body, "response body")
 
 
 class ResponseStream:
     """A request whose response is read in pieces: `async with client.stream(...) as response`."""
 
-    def __init__(self, call: asyncio.Future[StreamHead]) -> None:
-        self._call = call
+    def __init__(self, begin: Callable[[], asyncio.Future[StreamHead]]) -> None:
+        self._begin: Callable[[], asyncio.Future[StreamHead]] | None = begin
         self._response: StreamedResponse | None = None
 
     async def __aenter__(self) -> StreamedResponse:
-        call = self._call
+        begin, self._begin = self._begin, None
+        if begin is None:
+            raise RuntimeError("this block was entered before; call client.stream once more")
+        call = begin()
         try:
             head = await call
         except asyncio.CancelledError:

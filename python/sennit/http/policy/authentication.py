@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sennit.errors import ConfigError
+from sennit.http.policy.hosts import has_control
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +107,8 @@ def take_userinfo(url: str) -> tuple[str, Basic | None]:
     """
     if "@" not in url:
         return url, None
+    if has_control(url):
+        raise ConfigError("the URL with a user name in it has a control character")
     try:
         parts = urlsplit(url)
     except ValueError:

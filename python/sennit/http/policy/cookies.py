@@ -19,10 +19,10 @@ from sennit.http.policy.hosts import canonical_host, is_address
 from sennit.http.policy.set_cookie import parse_set_cookie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from urllib.parse import SplitResult
 
-__all__ = ["Cookie", "CookieJar"]
+__all__ = ["Cookie", "CookieJar", "beside", "cookie_line"]
 
 _SECURE_SCHEMES = {"https", "wss"}
 _NAME = re.compile(r"[!-:<>-~\x80-\xff](?:[ -:<>-~\x80-\xff]*[!-:<>-~\x80-\xff])?")
@@ -102,12 +102,7 @@ class CookieJar:
             LocalProtocolError: Its name, value or path cannot be sent.
             ConfigError: Its domain is no host.
         """
-        if not _NAME.fullmatch(cookie.name) or not _VALUE.fullmatch(cookie.value):
-            # The value may be a secret: only the name is shown.
-            raise LocalProtocolError(
-                f"cookie {cookie.name[:100]!r} cannot be sent; a name is not empty and has no `=`, "
-                "and neither name nor value has a semicolon, a control character or outer blanks"
-            )
+        _check_pair(cookie.name, cookie.value)
         if not cookie.path.startswith("/") or not cookie.domain:
             raise LocalProtocolError(
                 f"cookie {cookie.name[:100]!r} has domain {cookie.domain[:100]!r} and path "
@@ -222,3 +217,36 @@ class CookieJar:
     def _remove_expired(self, cookies: Iterable[Cookie], now: float) -> None:
         for cookie in [one for one in cookies if one.is_expired(now)]:
             self._remove(cookie)
+
+
+def cookie_line(cookies: Mapping[str, str]) -> str:
+    """The value of a `cookie` field with a program's own cookies.
+
+    Raises:
+        LocalProtocolError: A name or value cannot be sent.
+    """
+    for name, value in cookies.items():
+        _check_pair(name, value)
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def beside(line: str, own: str | None) -> str:
+    """A jar's line with a program's own cookies, which stand instead of those of the same name."""
+    if not own:
+        return line
+    names = {pair.partition("=")[0] for pair in own.split("; ")}
+    kept = [pair for pair in line.split("; ") if pair.partition("=")[0] not in names]
+    return "; ".join([*kept, own])
+
+
+def _check_pair(name: str, value: str) -> None:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(
+            f"cookie {str(name)[:100]!r} is {type(value).__name__}; name and value are str"
+        )
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        # The value may be a secret: only the name is shown.
+        raise LocalProtocolError(
+            f"cookie {name[:100]!r} cannot be sent; a name is not empty and has no `=`, "
+            "and neither name nor value has a semicolon, a control character or outer blanks"
+        )

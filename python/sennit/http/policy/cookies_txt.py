@@ -10,7 +10,7 @@ from sennit.http.policy.cookies import Cookie
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["dump_cookies", "parse_cookies"]
+__all__ = ["dump_cookies_txt", "parse_cookies_txt"]
 
 _FIRST_LINE = "# Netscape HTTP Cookie File"
 """Without it some readers refuse the file."""
@@ -18,7 +18,7 @@ _FIRST_LINE = "# Netscape HTTP Cookie File"
 _HTTP_ONLY = "#HttpOnly_"
 
 
-def dump_cookies(cookies: Iterable[Cookie], now: float) -> str:
+def dump_cookies_txt(cookies: Iterable[Cookie], now: float) -> str:
     """The text of a file with the cookies that have not expired; a jar is such an iterable.
 
     A cookie with a tab in its value is left out: the format has no way to write it.
@@ -45,7 +45,7 @@ def dump_cookies(cookies: Iterable[Cookie], now: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parse_cookies(text: str, now: float) -> Iterator[Cookie]:
+def parse_cookies_txt(text: str, now: float) -> Iterator[Cookie]:
     """The cookies of a file that have not expired, each to be given to `CookieJar.add`.
 
     Args:

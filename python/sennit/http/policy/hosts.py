@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sennit.errors import ConfigError
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_PORTS",
     "Origin",
     "canonical_host",
+    "has_control",
     "is_address",
     "origin_of",
     "without_secrets",
@@ -21,6 +23,8 @@ __all__ = [
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 """The port of a URL that names none."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _LONGEST_NAME = 253
 """Characters of a name of a host. Source: RFC 1035 section 2.3.4, less what its text does not show.
@@ -83,6 +87,11 @@ def origin_of(parts: SplitResult) -> Origin:
     if not parts.hostname or not port:
         raise ConfigError(f"{without_secrets(parts)!r} has no host or port to send a request to")
     return Origin(parts.scheme, canonical_host(parts.hostname), port)
+
+
+def has_control(url: str) -> bool:
+    """Whether there is a character in a URL that `urlsplit` would silently leave out, or worse."""
+    return _CONTROL.search(url) is not None
 
 
 def without_secrets(parts: SplitResult) -> str:

@@ -70,10 +70,11 @@ class Proxy:
         self.password = None if self.authentication is None else self.authentication.password
         if self.is_socks:
             for name, text in (("user name", self.user), ("password", self.password)):
-                if text is not None and len(text.encode()) > _LONGEST_SOCKS_TEXT:
+                if text is not None and not 1 <= len(text.encode()) <= _LONGEST_SOCKS_TEXT:
                     raise ConfigError(
-                        f"proxy {shown} has a {name} of {len(text.encode()):,} bytes, limit "
-                        f"{_LONGEST_SOCKS_TEXT} (RFC 1929)"
+                        f"proxy {shown} has a {name} of {len(text.encode()):,} bytes, and a SOCKS "
+                        f"proxy takes 1 to {_LONGEST_SOCKS_TEXT} (RFC 1929); write "
+                        f"{self.scheme}://USER:PASSWORD@HOST:PORT, or neither"
                     )
 
     @property

@@ -13,7 +13,7 @@ from sennit.http.policy.hosts import DEFAULT_PORTS, origin_of, without_secrets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Hop", "Redirects"]
+__all__ = ["Hop", "Redirects", "the_location"]
 
 _STATUSES = {301, 302, 303, 307, 308}
 _RULE = "RFC 9110 section 15.4"
@@ -36,6 +36,7 @@ _OF_THE_BODY = {
 """Fields that say nothing without the body that they came with. Source: RFC 9110 section 15.4."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_USERINFO = re.compile(r"//[^/?#]*@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SECURE = {"https", "wss"}
 _SHOWN_HOPS = 6
@@ -140,6 +141,23 @@ class Redirects:
         return f"{said}: {_shown(urls)}"
 
 
+def the_location(status: int, values: Sequence[str]) -> str | None:
+    """The one value that the `location` fields of an answer have; None: there is none.
+
+    Raises:
+        RemoteProtocolError: It is a redirect and there are two: whoever follows one of them may
+            be elsewhere than who follows the other.
+
+    Source: RFC 9110 section 5.3.
+    """
+    if status in _STATUSES and len(set(values)) > 1:
+        raise RemoteProtocolError(
+            f"the answer with status {status} has {len(values):,} location fields that differ",
+            rule="RFC 9110 section 5.3",
+        )
+    return values[0] if values else None
+
+
 def _shown(urls: list[str]) -> str:
     if len(urls) > _SHOWN_HOPS:
         half = _SHOWN_HOPS // 2
@@ -162,7 +180,8 @@ def _resolve(base: str, location: str) -> SplitResult:
         RemoteProtocolError: It leads nowhere that HTTP goes.
     """
     reference = _as_text(location.strip(" \t"))
-    shown = repr(reference[:2048])
+    # It is shown without what it may have before its host: that is a secret of somebody's.
+    shown = repr(_USERINFO.sub("//", reference)[:2048])
     if _CONTROL.search(reference):
         raise RemoteProtocolError(f"location {shown} has a control character", rule=_RULE)
     try:
@@ -172,7 +191,6 @@ def _resolve(base: str, location: str) -> SplitResult:
             raise RemoteProtocolError(f"location {shown} is no http or https URL", rule=_RULE)
         if "@" in authority:
             # It is from somebody who is not to be trusted with whom we log in as.
-            shown = repr(without_secrets(urlsplit(reference)))
             raise RemoteProtocolError(
                 f"location {shown} has a user name in it", rule="RFC 9110 section 4.2.4"
             )

@@ -25,6 +25,7 @@ async def _get(client: Client, url: str) -> bool:
 async def _get_all(url: str, count: int) -> Outcome:
     async with Client(
         max_connections=count,
+        max_connections_per_origin=count,
         max_connecting=PACE,
         total_timeout=_TOTAL_TIMEOUT_S,
         keep_alive=False,

@@ -328,7 +328,8 @@ def test_two_thousand_requests_are_answered_at_once() -> None:
 
         count = 2_000
         server = await http.listen(handler, "http://127.0.0.1:0", max_connections=count)
-        async with server, http.Client(max_connections=count) as client:
+        limits = {"max_connections": count, "max_connections_per_origin": count}
+        async with server, http.Client(**limits) as client:
             responses = await asyncio.gather(*(client.get(server.urls[0]) for _ in range(count)))
             assert client.statistics()["connected"] == count
         return sum(response.status == 200 for response in responses)

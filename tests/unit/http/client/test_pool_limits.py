@@ -1,6 +1,7 @@
 """Who gets a connection, and how long one waits: limits, queues, deadlines, lack of descriptors."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,17 @@ from tests.unit.net.test_connect import full_listener
 
 import sennit
 from sennit import errors, http, testing
+from sennit.http.client.origins import in_turns
+
+
+class Answering(asyncio.Protocol):
+    """Gives the same answer to whatever comes, and the connection stays."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, _: bytes) -> None:
+        self.transport.write(OK)
 
 
 def counting() -> tuple[http.Handler, list[int], asyncio.Event]:
@@ -135,6 +147,148 @@ def test_a_silent_address_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch)
         for sock in (listening, *filling):
             sock.close()
         await server.close(0)
+
+    sennit.run(main())
+
+
+SILENT, REFUSING, GOOD = "silent", "refusing", "good"
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (SILENT, GOOD),
+        (SILENT, REFUSING, GOOD),
+        (REFUSING, SILENT, GOOD),
+        (SILENT, SILENT, REFUSING, GOOD),
+    ],
+    ids=" ".join,
+)
+def test_a_silent_address_keeps_the_next_one_not_waiting(
+    kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of one address is far longer than this test may take."""
+
+    async def main() -> None:
+        reactor = sennit.current_reactor()
+        server = await http.listen(lambda _: "good", "http://127.0.0.1:0")
+        listening, filling = full_listener()
+        places = {
+            SILENT: listening.getsockname(),
+            REFUSING: ("127.0.0.1", 1),
+            GOOD: ("127.0.0.1", server.port),
+        }
+
+        async def looked_up(*_: Any, **__: Any) -> list[Any]:
+            # Each address once: the same one twice would be one.
+            found = [places[kind] for kind in kinds]
+            return [(2, 1, 6, "", (f"127.0.0.{i + 1}" if place[1] == 1 else place[0], place[1]))
+                    for i, place in enumerate(found)]  # fmt: skip
+
+        monkeypatch.setattr(reactor, "getaddrinfo", looked_up)
+        settings = {"connect_timeout": 1000.0, "total_timeout": 1000.0}
+        async with asyncio.timeout(30), http.Client(**settings) as client:
+            calls = [client.get("http://two.example/") for _ in range(5)]
+            for response in await asyncio.gather(*calls):
+                assert await response.text() == "good"
+            assert client.statistics()["connecting"] == 0
+            assert client.statistics()["open"] == client.statistics()["connected"]
+        for sock in (listening, *filling):
+            sock.close()
+        await server.close(0)
+
+    sennit.run(main())
+
+
+def test_addresses_that_are_all_silent_have_their_time_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        reactor = sennit.current_reactor()
+        first, second = full_listener(), full_listener()
+
+        async def both(*_: Any, **__: Any) -> list[Any]:
+            return [(2, 1, 6, "", one[0].getsockname()) for one in (first, second)]
+
+        monkeypatch.setattr(reactor, "getaddrinfo", both)
+        async with asyncio.timeout(30), http.Client(connect_timeout=0.3) as client:
+            with pytest.raises(errors.DeadlineError, match="longer than connect_timeout"):
+                await client.get("http://two.example/")
+            given_up = client.get("http://two.example/")
+            while not client.statistics()["connecting"]:
+                await asyncio.sleep(0)
+            given_up.cancel()
+            assert client.statistics()["open"] == 0
+        for listening, filling in (first, second):
+            for sock in (listening, *filling):
+                sock.close()
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        (["a:1", "b:2", "4.1", "4.2"], ["a:1", "4.1", "b:2", "4.2"]),
+        (["4.1", "4.2", "4.3", "a:1"], ["4.1", "a:1", "4.2", "4.3"]),
+        (["4.1"], ["4.1"]),
+    ],
+)
+def test_families_take_turns(given: list[str], tried: list[str]) -> None:
+    assert in_turns([(host, 80) for host in given]) == [(host, 80) for host in tried]
+
+
+@pytest.mark.parametrize(("timeout", "ends_at"), [(300, 300), (None, 60), (5, 5)])
+def test_a_request_may_take_as_long_as_it_says(timeout: float | None, ends_at: float) -> None:
+    async def never(_: http.Request) -> str:
+        await asyncio.sleep(1e6)
+        return "never"
+
+    async def main() -> None:
+        server = await http.listen(never, "http://127.0.0.1:80")
+        async with http.Client() as client:
+            begin = client.reactor.time()
+            with pytest.raises(errors.DeadlineError, match="than its timeout allows"):
+                await client.get("http://127.0.0.1/", timeout=timeout)
+            assert ends_at <= client.reactor.time() - begin < ends_at + 0.1
+        await server.close(0)
+
+    testing.run(main())
+
+
+def test_a_body_in_pieces_may_be_silent_for_60_seconds() -> None:
+    async def pieces() -> Any:
+        yield "a"
+        await asyncio.sleep(50)
+        yield "b"
+        await asyncio.sleep(1e6)
+
+    async def main() -> None:
+        server = await http.listen(lambda _: http.Response(pieces()), "http://127.0.0.1:80")
+        async with http.Client() as client:
+            begin = client.reactor.time()
+            async with client.stream("GET", "http://127.0.0.1/", timeout=300) as response:
+                with pytest.raises(errors.DeadlineError, match="longer than read_timeout"):
+                    await response.body()
+            assert 110 <= client.reactor.time() - begin < 110.1
+        await server.close(0)
+
+    testing.run(main())
+
+
+def test_a_small_listen_queue_is_not_drowned() -> None:
+    """Requests that wait take what is free; nobody opens a connection for each of them."""
+
+    async def main() -> None:
+        reactor = sennit.current_reactor()
+        with socket.create_server(("127.0.0.1", 0), backlog=5) as listener:
+            server = await reactor.create_server(Answering, sock=listener, backlog=5)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with http.Client() as client:
+                answers = await asyncio.gather(*(client.get(url) for _ in range(300)))
+                assert {answer.status for answer in answers} == {200}
+                assert client.statistics()["connected"] <= 100
+            server.close()
 
     sennit.run(main())
 

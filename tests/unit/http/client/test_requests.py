@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.http.misbehaving import OK, answering, origin
 
 import sennit
 from sennit import errors, http
@@ -226,5 +227,133 @@ def test_cancelling_while_a_retry_waits_ends_it() -> None:
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
+
+    sennit.run(main())
+
+
+@pytest.mark.parametrize("method", ["get", "Head", "post"])
+def test_a_method_that_servers_would_not_know_is_refused(method: str) -> None:
+    with pytest.raises(errors.LocalProtocolError, match=f"write '{method.upper()}'"):
+        ask(method)
+    assert ask("propfind")["method"] == "propfind"
+
+
+def test_cookies_of_one_request_go_beside_the_jar_s() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def handler(request: http.Request) -> http.Response:
+        seen.append((request.path, request.headers.get("cookie")))
+        if request.path == "/in":
+            answer = http.Response.redirect("/b")
+            answer.set_cookie("a", "jar", path="/")
+            answer.set_cookie("b", "jar", path="/")
+            return answer
+        return http.Response.redirect("/c") if request.path == "/b" else http.Response("ok")
+
+    async def main() -> None:
+        server = await http.listen(handler, "http://127.0.0.1:0")
+        async with server, http.Client() as client:
+            await client.get(server.urls[0] + "/in", cookies={"a": "own", "c": "own"})
+            await client.get(server.urls[0] + "/d")
+            assert len(client.cookies or ()) == 2
+
+    sennit.run(main())
+    assert seen == [
+        ("/in", "a=own; c=own"),
+        ("/b", "b=jar; a=own; c=own"),
+        ("/c", "b=jar; a=own; c=own"),
+        ("/d", "a=jar; b=jar"),
+    ]
+
+
+def test_cookies_of_one_request_stay_with_its_origin() -> None:
+    seen: list[str | None] = []
+
+    def there(request: http.Request) -> str:
+        seen.append(request.headers.get("cookie"))
+        return "ok"
+
+    async def main() -> None:
+        other = await http.listen(there, "http://127.0.0.1:0")
+        moved = http.Response.redirect(other.urls[0])
+        server = await http.listen(lambda _: moved, "http://127.0.0.1:0")
+        async with other, server, http.Client() as client:
+            assert (await client.get(server.urls[0], cookies={"secret": "1"})).status == 200
+
+    sennit.run(main())
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"cookies": {"a": "b\r\nX: y"}}, errors.LocalProtocolError),
+        ({"cookies": {"a;": "b"}}, errors.LocalProtocolError),
+        ({"cookies": {"a": 1}}, TypeError),
+        ({"cookies": [("a", "b")]}, errors.ConfigError),
+        ({"cookies": {"a": "b"}, "headers": {"Cookie": "c=d"}}, errors.ConfigError),
+        ({"client": {"cookies": {"a": "b"}}}, errors.ConfigError),
+    ],
+)
+def test_cookies_that_cannot_be_sent_are_refused(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        ask("GET", **options)
+
+
+def test_an_iterator_may_have_a_length() -> None:
+    headers = {"Content-Length": "3"}
+    told = ask(body=iter(["ab", "c"]), headers=headers)
+    assert (told["body"], told["headers"].get_all("content-length")) == ("abc", ["3"])
+    assert "transfer-encoding" not in told["headers"]
+    assert ask(body="abc", headers=headers)["body"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [
+        ("3", iter(["ab"])),
+        ("3", iter(["abcd"])),
+        ("3", "ab"),
+        ("-3", iter("a")),
+        ("3,3", iter("a")),
+    ],
+)
+def test_a_length_that_is_wrong_is_refused(length: str, body: Any) -> None:
+    async def main() -> int:
+        server = await http.listen(mirror, "http://127.0.0.1:0")
+        async with server, http.Client() as client:
+            with pytest.raises(errors.LocalProtocolError):
+                await client.post(server.urls[0], body=body, headers={"content-length": length})
+            return client.statistics()["open"]
+
+    assert sennit.run(main()) == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://{}\r\nX: y", "http://{}/a\tb", "http://u:p@{}/\n", "\0http://{}"]
+)
+def test_a_url_with_a_control_character_is_refused(url: str) -> None:
+    with pytest.raises(errors.ConfigError, match="control character"):
+        ask("GET", path="", url=url)
+
+
+def test_options_may_be_about_the_whole_server() -> None:
+    assert ask("OPTIONS", "/*")["target"] == "*"
+    assert ask("OPTIONS", "/")["target"] == "/"
+    assert ask("GET", "/*")["target"] == "/*"
+
+
+def test_two_locations_that_differ_are_none() -> None:
+    head = "HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n"
+
+    async def main() -> None:
+        async with http.Client() as client:
+            async with origin(answering(head.format("/b").encode())) as url:
+                with pytest.raises(errors.RemoteProtocolError, match="that differ"):
+                    await client.get(url)
+            async with origin(answering(head.format("/a").encode(), OK)) as url:
+                assert (await client.get(url)).status == 200
 
     sennit.run(main())

@@ -8,7 +8,7 @@ import pytest
 
 from sennit.errors import ConfigError
 from sennit.http.policy.cookies import Cookie, CookieJar
-from sennit.http.policy.cookies_txt import dump_cookies, parse_cookies
+from sennit.http.policy.cookies_txt import dump_cookies_txt, parse_cookies_txt
 
 NOW = 1_800_000_000.0
 
@@ -28,7 +28,7 @@ def some_cookies() -> CookieJar:
 
 
 def test_what_is_written_can_be_read() -> None:
-    read = list(parse_cookies(dump_cookies(some_cookies(), NOW + 10), NOW))
+    read = list(parse_cookies_txt(dump_cookies_txt(some_cookies(), NOW + 10), NOW))
     kept = [cookie for cookie in some_cookies() if cookie.name not in {"short", "tab"}]
     assert read == kept
 
@@ -38,7 +38,7 @@ def test_the_lines_of_the_file() -> None:
         Cookie("a", "b", "example.com"),
         Cookie("c", "", "example.com", "/d", NOW + 1, is_host_only=False, is_http_only=True),
     ]
-    assert dump_cookies(cookies, NOW) == (
+    assert dump_cookies_txt(cookies, NOW) == (
         "# Netscape HTTP Cookie File\n"
         "example.com\tFALSE\t/\tFALSE\t0\ta\tb\n"
         "#HttpOnly_.example.com\tTRUE\t/d\tFALSE\t1800000001\tc\t\n"
@@ -47,7 +47,7 @@ def test_the_lines_of_the_file() -> None:
 
 def test_the_standard_library_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "cookies.txt"
-    path.write_text(dump_cookies(some_cookies(), NOW), "latin-1")
+    path.write_text(dump_cookies_txt(some_cookies(), NOW), "latin-1")
     jar = MozillaCookieJar(path)
     jar.load(ignore_discard=True, ignore_expires=True)
     assert {(cookie.domain, cookie.path, cookie.name, cookie.value) for cookie in jar} == {
@@ -63,7 +63,7 @@ def test_comments_and_the_expired_are_left_out() -> None:
     text = (
         "# x\r\n\r\na.example\tFALSE\t/\tFALSE\t1\ta\tb\r\na.example\tFALSE\t/\tFALSE\t0\tc\td\r\n"
     )
-    assert [(cookie.name, cookie.value) for cookie in parse_cookies(text, NOW)] == [("c", "d")]
+    assert [(cookie.name, cookie.value) for cookie in parse_cookies_txt(text, NOW)] == [("c", "d")]
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_comments_and_the_expired_are_left_out() -> None:
 )
 def test_a_line_that_is_no_cookie(line: str) -> None:
     with pytest.raises(ConfigError, match="line 2 of the cookies") as caught:
-        list(parse_cookies(f"# x\n{line}\n", NOW))
+        list(parse_cookies_txt(f"# x\n{line}\n", NOW))
     assert "hidden" not in str(caught.value)

@@ -36,10 +36,20 @@ def test_the_url_of_a_proxy(url: str, scheme: str, host: str, port: int) -> None
 
 @pytest.mark.parametrize(
     ("userinfo", "user", "password"),
-    [("u:p", "u", "p"), ("u", "u", ""), ("u%40x:%3A%C3%A4", "u@x", ":\xe4"), ("u:p@q", "u", "p@q")],
+    [
+        ("u:p", "u", "p"),
+        ("u", "u", ""),
+        (":p", "", "p"),
+        ("u%40x:%3A%C3%A4", "u@x", ":\xe4"),
+        ("u:p@q", "u", "p@q"),
+    ],
 )
 def test_who_logs_in(userinfo: str, user: str, password: str) -> None:
     for scheme in ("http", "https", "socks5", "socks5h"):
+        if scheme.startswith("socks") and not (user and password):
+            with pytest.raises(ConfigError, match="takes 1 to 255"):
+                Proxy(f"{scheme}://{userinfo}@proxy.example:1")
+            continue
         proxy = Proxy(f"{scheme}://{userinfo}@proxy.example:1")
         assert (proxy.user, proxy.password) == (user, password)
         assert proxy.authentication == Basic(user, password)
@@ -63,7 +73,10 @@ def test_who_logs_in(userinfo: str, user: str, password: str) -> None:
         ("http://proxy.example/path", "more than host and port"),
         ("http://proxy.example?x", "more than host and port"),
         ("http://[::1", "IPv6"),
-        ("socks5://u:" + "hidden" * 43 + "@proxy.example", "password of 258 bytes, limit 255"),
+        (
+            "socks5://u:" + "hidden" * 43 + "@proxy.example",
+            "password of 258 bytes, and a SOCKS proxy takes 1 to 255",
+        ),
         ("http://u:hid#den@proxy.example:1", "cannot be read"),
         ("http://u:hidden@proxy.example:x", "cannot be read"),
         ("http://u:hidden@proxy.example/path", "more than host"),

@@ -57,7 +57,7 @@ impl Tls {
 /// How an origin is reached.
 #[derive(Debug, Clone, Default)]
 pub struct Route {
-    /// Tried in turn.
+    /// Tried in turn, each beside the one before it where that is silent.
     pub places: Rc<[Place]>,
     /// Asked for a tunnel to the origin; `None`: the places are the origin's own, or those of a proxy that gets
     /// absolute targets.

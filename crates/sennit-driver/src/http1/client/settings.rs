@@ -20,8 +20,10 @@ pub struct Settings {
     pub connect_timeout: Nanos,
     /// For waiting until a connection may be made or is free.
     pub pool_timeout: Nanos,
-    /// Without a byte of a response that is waited for. Default 60 s.
+    /// Without a byte of a head, or of a whole response, that is waited for. Default 60 s.
     pub read_timeout: Nanos,
+    /// Without a byte of a body that is read in pieces, while its reader waits. Default 60 s.
+    pub stream_read_timeout: Nanos,
     /// Without a byte of a request taken by the peer. Default 60 s.
     pub write_timeout: Nanos,
     /// Whether connections are used again. If not, each request is to say `connection: close`.
@@ -43,6 +45,7 @@ impl Default for Settings {
             connect_timeout: 10 * SECOND,
             pool_timeout: Nanos::MAX,
             read_timeout: 60 * SECOND,
+            stream_read_timeout: 60 * SECOND,
             write_timeout: 60 * SECOND,
             keep_alive: true,
             keep_alive_timeout: 15 * SECOND,

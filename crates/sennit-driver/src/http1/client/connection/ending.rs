@@ -88,6 +88,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
             (inner.stream.take(), was_connecting)
         };
         drop(stream);
+        self.end_race(reactor);
         drop(reactor.remove(self.token.replace(Token::NONE)));
         self.client.closed(self.origin, was_connecting);
     }

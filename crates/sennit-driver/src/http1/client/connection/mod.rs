@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `opening` | addresses in turn, a proxy's tunnel, TLS |
+//! | `racing` | an address beside one that is silent |
 //! | `sending` | a request out, whole or in pieces |
 //! | `receiving` | a response in, whole or for somebody who reads it in pieces |
 //! | `ending` | everything that can go wrong, and the end |
@@ -23,6 +24,7 @@
 
 mod ending;
 mod opening;
+mod racing;
 mod receiving;
 mod sending;
 
@@ -39,6 +41,7 @@ use sennit_wire::http1::ResponseReader;
 use super::exchange::{Cause, RequestId, Step};
 use super::tunnel::Tunnel;
 use super::{Caller, Client, OriginId, Settings};
+use racing::Rival;
 
 const NEVER: Nanos = Nanos::MAX;
 
@@ -89,6 +92,10 @@ struct Inner {
     /// Whether this connection has carried a request before.
     is_reused: bool,
     next_address: usize,
+    /// Addresses that are tried beside the first one.
+    rivals: Vec<Rival>,
+    /// When the next address is.
+    rival_at: Nanos,
     /// Why nothing can be sent any more; what the peer has said before that is still read.
     send_error: Option<io::Error>,
     deadline: Nanos,
@@ -121,7 +128,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
     fn arm(&self, reactor: &Reactor<H>) {
         let mut inner = self.inner.borrow_mut();
         let stall = inner.stalls_at(self.client.settings()).0;
-        let deadline = inner.deadline.min(inner.connect_deadline).min(stall);
+        let deadline = inner.deadline.min(inner.connect_deadline).min(inner.rival_at).min(stall);
         if deadline < inner.armed_at && inner.phase != Phase::Closed {
             inner.armed_at = deadline;
             reactor.wake_source_at(deadline, self.token.get());
@@ -158,7 +165,11 @@ impl Inner {
             // It is this side's turn.
             (NEVER, Cause::ReadTimedOut)
         } else {
-            (self.progress_at.saturating_add(settings.read_timeout), Cause::ReadTimedOut)
+            // Only a body in pieces is without a deadline of its request's.
+            let is_in_pieces = self.deadline == NEVER;
+            let most =
+                if is_in_pieces { settings.stream_read_timeout } else { settings.read_timeout };
+            (self.progress_at.saturating_add(most), Cause::ReadTimedOut)
         }
     }
 }
@@ -179,15 +190,15 @@ impl<H: Host, C: Caller<H>> Source<H> for Connection<H, C> {
     }
 
     fn deadline(self: Rc<Self>, reactor: &Reactor<H>, now: Nanos) {
-        let (due, connect_due, phase, step, stall) = {
+        let (due, connect_due, rival_due, phase, step, stall) = {
             let mut inner = self.inner.borrow_mut();
             if inner.armed_at > now {
                 return;
             }
             inner.armed_at = NEVER;
             let stall = inner.stalls_at(self.client.settings());
-            let connect_due = inner.connect_deadline <= now;
-            (inner.deadline <= now, connect_due, inner.phase, inner.step(), stall)
+            let (connect_due, rival_due) = (inner.connect_deadline <= now, inner.rival_at <= now);
+            (inner.deadline <= now, connect_due, rival_due, inner.phase, inner.step(), stall)
         };
         match phase {
             Phase::Closed => {}
@@ -195,6 +206,7 @@ impl<H: Host, C: Caller<H>> Source<H> for Connection<H, C> {
             Phase::Idle => self.arm(reactor),
             _ if due => self.fail(reactor, step, Cause::TimedOut),
             Phase::Connecting if connect_due => self.give_address_up(reactor),
+            Phase::Connecting if rival_due => self.start_rival(reactor),
             Phase::Tunnelling | Phase::Securing if connect_due => {
                 self.fail(reactor, step, Cause::ConnectTimedOut);
             }
@@ -210,12 +222,12 @@ impl<H: Host, C: Caller<H>> Source<H> for Connection<H, C> {
             let step = self.inner.borrow().step();
             return self.fail(reactor, step, Cause::Closed);
         }
-        let stream = {
+        let streams = {
             let mut inner = self.inner.borrow_mut();
             inner.phase = Phase::Closed;
-            inner.stream.take()
+            (inner.stream.take(), std::mem::take(&mut inner.rivals))
         };
-        drop(stream);
+        drop(streams);
         self.token.set(Token::NONE);
     }
 }

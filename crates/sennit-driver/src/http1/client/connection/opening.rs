@@ -43,6 +43,8 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 request: Some(request),
                 is_reused: false,
                 next_address: 0,
+                rivals: Vec::new(),
+                rival_at: NEVER,
                 send_error: None,
                 deadline,
                 connect_deadline: NEVER,
@@ -57,7 +59,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         connection.connect_next(reactor, &route.places, None);
     }
 
-    fn route(&self) -> Route {
+    pub(super) fn route(&self) -> Route {
         let origins = self.client.origins.borrow();
         origins.get(self.origin.0).map(|origin| origin.route.clone()).unwrap_or_default()
     }
@@ -82,7 +84,10 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
                 return self.fail(reactor, Step::Connect, cause);
             };
             match self.connect(reactor, place) {
-                Ok(()) => return self.arm(reactor),
+                Ok(()) => {
+                    self.expect_rival(reactor, places);
+                    return self.arm(reactor);
+                }
                 Err(error) if socket::lacks_descriptors(&error) => {
                     return self.wait_for_descriptor(reactor, error);
                 }
@@ -115,6 +120,9 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
     }
 
     fn next_address(self: &Rc<Self>, reactor: &Reactor<H>, failed: Cause) {
+        if self.fall_back(reactor) {
+            return;
+        }
         let stream = self.inner.borrow_mut().stream.take();
         drop(stream);
         drop(reactor.remove(self.token.replace(Token::NONE)));
@@ -134,6 +142,7 @@ impl<H: Host, C: Caller<H>> Connection<H, C> {
         if let Some(error) = error.unwrap_or_else(Some) {
             return self.next_address(reactor, Cause::System(error));
         }
+        self.end_race(reactor);
         let route = self.route();
         match route.proxy {
             Some(proxy) => self.ask_for_tunnel(reactor, &proxy),
