@@ -314,7 +314,7 @@ unsafe extern "C" fn initialise(
 
 // --- the end ---------------------------------------------------------------------------------------
 
-/// Reports an error that nobody took, once.
+/// Reports an error that nobody took, once: before a cycle is broken up, or in the end.
 unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
     // SAFETY: CPython calls with a live Deferred; the error that is set is put back; GIL.
     unsafe {
@@ -392,13 +392,11 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls this once, with a dead Deferred. Its finalizer may bring it back to life. The lists are
-    // touched between drops only; GIL.
+    // SAFETY: CPython calls this once, with a dead Deferred, which nobody is shown. The lists are touched between drops
+    // only; GIL.
     unsafe {
-        if ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
-            return;
-        }
         ffi::PyObject_GC_UnTrack(object.cast());
+        finalize(object);
         let dying = DYING.0.get();
         if (*dying).0 >= DEEPEST {
             (*dying).1.push(object);
@@ -428,7 +426,10 @@ unsafe fn release(object: *mut ffi::PyObject) {
         clear(object);
         let class = ffi::Py_TYPE(object);
         let free = &mut *FREE.0.get();
-        if class.cast() == globals().deferred_type.as_ptr() && free.len() < KEPT {
+        // The collector finalizes an object once, and remembers that in the object's memory.
+        let is_fresh = class.cast() == globals().deferred_type.as_ptr()
+            && ffi::PyObject_GC_IsFinalized(object) == 0;
+        if is_fresh && free.len() < KEPT {
             free.push(object);
         } else {
             match (*class).tp_free {
