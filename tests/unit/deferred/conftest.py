@@ -1,4 +1,4 @@
-"""What the tests of Deferreds share: both kinds of loop, what was reported, programs of their own."""
+"""What the tests of Deferreds share: both loops, what was reported, whole programs."""
 
 import asyncio
 import logging

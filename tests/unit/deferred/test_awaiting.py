@@ -257,13 +257,16 @@ def test_task_group(run):
         async def wait(deferred):
             return await deferred
 
+        async def together(*coroutines):
+            async with asyncio.TaskGroup() as group:
+                for coroutine in coroutines:
+                    group.create_task(coroutine)
+
         async with asyncio.TaskGroup() as group:
             task = group.create_task(wait(soon(Deferred(), 1)))
         assert task.result() == 1
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(wait(Deferred(cancelled.append)))
-                group.create_task(wait(fail(ValueError("no"))))
+            await together(wait(Deferred(cancelled.append)), wait(fail(ValueError("no"))))
         assert len(cancelled) == 1
 
     run(main())

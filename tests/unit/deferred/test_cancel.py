@@ -1,6 +1,7 @@
 """Cancelling: with a canceller and without, and through chains that wait for one another."""
 
 import asyncio
+import itertools
 import weakref
 
 import pytest
@@ -135,7 +136,7 @@ def test_an_errback_of_the_inner_one_may_refuse():
 
 def test_a_chain_of_a_hundred_thousand_is_cancelled():
     deferreds = [Deferred() for _ in range(100_000)]
-    for waiting, inner in zip(deferreds, deferreds[1:], strict=False):
+    for waiting, inner in itertools.pairwise(deferreds):
         waiting.add_callback(lambda _, inner=inner: inner)
     for waiting in deferreds[:-1]:
         waiting.callback(None)

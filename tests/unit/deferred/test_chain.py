@@ -353,7 +353,7 @@ def test_garbage_is_collected_while_a_callback_runs():
 
 def test_a_cycle_of_deferreds_is_collected():
     one, two = Deferred(), Deferred()
-    one.add_callback(lambda _: two)
+    one.add_callback(lambda _, held=two: held)
     two.add_callback(lambda _, held=one: held)
     references = [weakref.ref(one), weakref.ref(two)]
     one.callback(1)

@@ -72,7 +72,11 @@ pub fn run(first: &Object) -> Outcome<()> {
         match advance(&current, &mut leaving) {
             Some(next) => waiting.push(std::mem::replace(&mut current, next)),
             None => match waiting.pop() {
-                Some(before) => current = before,
+                Some(before) => {
+                    current = before;
+                    // SAFETY: a short write; GIL.
+                    unsafe { (*fields(&current)).flags &= !RUNNING };
+                }
                 None => break,
             },
         }
@@ -116,7 +120,12 @@ fn advance(current: &Object, leaving: &mut Option<Object>) -> Option<Object> {
                 return Some(waiting.clone());
             }
             Kind::Fire(other) => match firing::accept(other, take(current)) {
-                Ok(true) => return Some(other.clone()),
+                Ok(true) => {
+                    // As a callback that fires another: what is added meanwhile waits.
+                    // SAFETY: a short write; GIL.
+                    unsafe { (*fields(current)).flags |= RUNNING };
+                    return Some(other.clone());
+                }
                 Ok(false) => {}
                 Err(Raised) => set(current, Given::Raised(take_exception())),
             },
