@@ -241,7 +241,7 @@ NAMES = [
 
 
 @st.composite
-def steps(draw, *, upwards):
+def steps(draw, *, twisted):
     """One operation. What waits for another waits for one with a larger number: none in circles."""
     number = draw(st.integers(0, COUNT - 1))
     name = draw(st.sampled_from(NAMES))
@@ -249,16 +249,18 @@ def steps(draw, *, upwards):
         number = min(number, COUNT - 2)
         return name, number, draw(st.integers(number + 1, COUNT - 1))
     if name not in ("callback", "errback", "both"):
+        number = COUNT - 1 if twisted and name == "pause" else number
         return name, number, draw(st.integers(0, 9))
     actions = ["return", "raise", "pass"]
     if number < COUNT - 1:
         actions += ["wait", "wait"]
-    if number < COUNT - 1 or not upwards:
+    if number < COUNT - 1 or not twisted:
         actions += ["fire", "fail", "both", "cancel", "pause"]
     action = draw(st.sampled_from(actions))
     if action in ("return", "raise"):
         return name, number, (action, draw(st.integers(0, 9)))
-    least = number + 1 if action == "wait" or (upwards and action != "pass") else 0
+    least = number + 1 if action == "wait" or (twisted and action != "pass") else 0
+    least = COUNT - 1 if twisted and action == "pause" else least
     return name, number, (action, draw(st.integers(least, COUNT - 1)))
 
 
@@ -270,14 +272,16 @@ def log_of(kind, program):
 
 
 @settings(max_examples=1000, deadline=None)
-@given(st.lists(steps(upwards=False), max_size=40))
+@given(st.lists(steps(twisted=False), max_size=40))
 def test_programs_do_what_the_model_does(program):
     assert log_of(Ours, program) == log_of(Model, program)
 
 
 # Twisted takes the result of a Deferred away while a callback of that runs; ours waits for what
-# comes of it. Where callbacks have to do with larger numbers only, it does not happen.
+# comes of it. Where callbacks have to do with larger numbers only, it does not happen. And when one
+# moves on to a Deferred that is paused by hand, Twisted leaves the rest of its callbacks for later; so
+# only that is paused which never waits.
 @settings(max_examples=500, deadline=None)
-@given(st.lists(steps(upwards=True), max_size=40))
+@given(st.lists(steps(twisted=True), max_size=40))
 def test_programs_do_what_they_do_with_twisted(program):
     assert log_of(Ours, program) == log_of(Twisteds, program)
