@@ -6,7 +6,7 @@ import pytest
 
 import sennit
 import sennit.testing
-from sennit import Deferred, fail, succeed
+from sennit import Deferred, fail, http, succeed
 
 
 def soon(deferred, value=None):
@@ -350,3 +350,22 @@ def test_the_debug_mode_of_a_loop_has_nothing_to_say(run, caplog):
 
     run(main(), debug=True)
     assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+def test_a_handler_of_a_server_awaits_in_its_first_step_and_later():
+    async def main():
+        deferreds = {"/there": succeed("there"), "/later": Deferred()}
+
+        async def handler(request):
+            return http.Response(await deferreds[request.path])
+
+        async with (
+            await http.listen(handler, "http://127.0.0.1:0") as server,
+            http.Client() as client,
+        ):
+            assert await (await client.get(f"{server.urls[0]}/there")).text() == "there"
+            waiting = asyncio.ensure_future(client.get(f"{server.urls[0]}/later"))
+            asyncio.get_running_loop().call_later(0, deferreds["/later"].callback, "later")
+            assert await (await waiting).text() == "later"
+
+    sennit.run(main())
