@@ -1,10 +1,47 @@
 """Sennit: the event-driven network engine for Python.
 
 `sennit.run(main())` runs a coroutine on a `Reactor`, which is an asyncio event loop with a native
-core. `sennit.http` serves and fetches over HTTP.
+core. A `Deferred` is a result that is not there yet: callbacks, and something to await.
+`sennit.http` serves and fetches over HTTP, `sennit.net` is for network services of one's own.
 """
 
+from sennit.deferred import (
+    Deferred,
+    DeferredList,
+    DeferredLock,
+    DeferredQueue,
+    DeferredSemaphore,
+    Failure,
+    ensure_deferred,
+    fail,
+    first_success,
+    gather_results,
+    inline_callbacks,
+    maybe_deferred,
+    race,
+    succeed,
+)
 from sennit.errors import SennitError
 from sennit.reactor import EventLoopPolicy, Reactor, current_reactor, run
 
-__all__ = ["EventLoopPolicy", "Reactor", "SennitError", "current_reactor", "run"]
+__all__ = [
+    "Deferred",
+    "DeferredList",
+    "DeferredLock",
+    "DeferredQueue",
+    "DeferredSemaphore",
+    "EventLoopPolicy",
+    "Failure",
+    "Reactor",
+    "SennitError",
+    "current_reactor",
+    "ensure_deferred",
+    "fail",
+    "first_success",
+    "gather_results",
+    "inline_callbacks",
+    "maybe_deferred",
+    "race",
+    "run",
+    "succeed",
+]

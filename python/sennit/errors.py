@@ -11,6 +11,9 @@
     ├── ConnectError (also ConnectionError)        the network: there never was a connection
     ├── DeadlineError (also TimeoutError)          nobody: it took longer than was allowed
     ├── BusyError                                  you: it does something else already
+    ├── AlreadyFiredError (also InvalidStateError) you: a Deferred has its result already
+    ├── WrongThreadError (also RuntimeError)       you: it belongs to another thread
+    ├── FirstError                                 one of several: the first that failed
     ├── OverloadedError                            a limit has refused it
     ├── ConfigError (also ValueError)              you: a setting makes no sense
     ├── DeadlockError (also RuntimeError)          you: everybody waits and nothing can happen
@@ -22,12 +25,14 @@ A builtin that a program would catch anyway is a base too. Cancellation is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
+    "AlreadyFiredError",
     "BusyError",
     "CertificateError",
     "ClosedError",
@@ -36,6 +41,7 @@ __all__ = [
     "ConnectionLostError",
     "DeadlineError",
     "DeadlockError",
+    "FirstError",
     "IncompleteReadError",
     "InternalError",
     "LocalProtocolError",
@@ -43,6 +49,7 @@ __all__ = [
     "RemoteProtocolError",
     "SennitError",
     "StatusError",
+    "WrongThreadError",
 ]
 
 
@@ -133,6 +140,32 @@ class DeadlineError(SennitError, TimeoutError):
 
 class BusyError(SennitError):
     """The object does something else at the moment."""
+
+
+class AlreadyFiredError(SennitError, asyncio.InvalidStateError):
+    """A Deferred was to be fired that has been fired before."""
+
+
+class WrongThreadError(SennitError, RuntimeError):
+    """The object belongs to the loop of another thread."""
+
+
+class FirstError(SennitError):
+    """One of several Deferreds has failed, before any other.
+
+    Attributes:
+        failure: The `sennit.Failure` of that one; its exception is the `__cause__`, too.
+        index: Its place among them, from 0.
+    """
+
+    def __init__(self, failure: Any, index: int) -> None:
+        super().__init__(f"number {index} has failed: {failure.brief()}")
+        self.failure = failure
+        self.index = index
+        self.__cause__ = failure.value
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, int]]:
+        return type(self), (self.failure, self.index)
 
 
 class OverloadedError(SennitError):

@@ -103,6 +103,9 @@ pub struct Globals {
     pub asyncio: AsyncioParts,
     pub http: HttpTypes,
     pub stream: StreamTypes,
+    pub deferred_type: Object,
+    /// `asyncio.get_running_loop`.
+    pub running_loop: Object,
     pub methods: Methods,
 }
 
@@ -215,6 +218,8 @@ pub fn fill() -> Outcome<()> {
         asyncio: AsyncioParts::new()?,
         http: HttpTypes::new()?,
         stream: StreamTypes::new()?,
+        deferred_type: crate::deferred::make_type()?,
+        running_loop: asyncio.attribute(c"get_running_loop")?,
         methods: Methods { get: intern(c"GET")?, post: intern(c"POST")? },
     };
     // SAFETY: as above.

@@ -10,11 +10,13 @@
 //! | [`transport`], [`listener`] | asyncio's transports and servers |
 //! | [`datagrams`] | asyncio's datagram transports |
 //! | [`tls`] | the two ends of TLS |
+//! | [`deferred`] | results that are not there yet |
 //! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
 mod coding;
 mod datagrams;
+mod deferred;
 mod event_loop;
 mod globals;
 mod handle;
@@ -84,6 +86,25 @@ unsafe extern "C" fn set_message_helpers(
     guard(|| http::set_message_helpers(args, keywords))
 }
 
+unsafe extern "C" fn set_deferred_helpers(
+    _: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: isize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's fast-call convention vouches for the arguments.
+    let (args, keywords) = unsafe { kit::Keywords::split(arguments, count, names) };
+    guard(|| deferred::set_helpers(args, keywords))
+}
+
+unsafe extern "C" fn set_deferred_debug(
+    _: *mut ffi::PyObject,
+    enabled: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython keeps the argument alive for the call; GIL.
+    guard(|| deferred::set_debug(&unsafe { Object::from_borrowed(enabled) }))
+}
+
 unsafe extern "C" fn negotiate_coding(
     _: *mut ffi::PyObject,
     arguments: *mut *mut ffi::PyObject,
@@ -121,6 +142,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"TlsServer", &globals.tls_server_type)?;
         add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"WriteLimits", &globals.write_limits_type)?;
+        add(module, c"Deferred", &globals.deferred_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"FileBody", &globals.http.file_body_type)?;
@@ -151,6 +173,10 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
         c"The limits of an HTTP server that cannot be set, by name."));
     methods.push(row!(one c"render_fields", render_fields,
         c"Header fields, a mapping or pairs, as checked lines of bytes."));
+    methods.push(row!(keywords c"set_deferred_helpers", set_deferred_helpers,
+        c"Say which functions help Deferreds: failure, report, bind, refuse, tell, and what waits."));
+    methods.push(row!(one c"set_deferred_debug", set_deferred_debug,
+        c"Whether every place where a callback is added is kept."));
     methods.push(row!(keywords c"set_message_helpers", set_message_helpers,
         c"Say which functions help messages: loads, dumps, text, later, cookies, set_cookie, delete_cookie, form, pieces."));
     methods.push(row!(positional c"negotiate_coding", negotiate_coding,

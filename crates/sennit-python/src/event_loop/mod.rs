@@ -196,6 +196,7 @@ one_argument!(set_plain_tasks, LoopObject, |this, plain| {
 /// Runs the reactor. A panic ends the connection it came from, with a report, and the rest goes on; one that
 /// came from nowhere else goes to the caller.
 fn run_past_panics(reactor: &Reactor<PythonHost>) -> std::io::Result<()> {
+    let _running = crate::deferred::Running::begin();
     loop {
         let stopping = match catch_unwind(AssertUnwindSafe(|| reactor.run())) {
             Ok(result) => return result,

@@ -128,6 +128,41 @@ impl<'a> Keywords<'a> {
         self.names.is_empty()
     }
 
+    /// No keywords.
+    pub const NONE: Keywords<'static> = Keywords { names: &[], values: &[] };
+
+    /// All of them in a dict.
+    pub fn to_dict(self) -> Outcome<Object> {
+        // SAFETY: a new dict counts the live names and values; GIL.
+        unsafe {
+            let dict = Object::owned(ffi::PyDict_New())?;
+            for (name, value) in self.names.iter().zip(self.values) {
+                if ffi::PyDict_SetItem(dict.as_ptr(), *name, *value) < 0 {
+                    return Err(Raised);
+                }
+            }
+            Ok(dict)
+        }
+    }
+
+    /// Calls a function with positional arguments and these.
+    pub fn call(self, function: &Object, mut all: Vec<*mut ffi::PyObject>) -> Outcome<Object> {
+        if self.names.is_empty() {
+            return function.call(&all);
+        }
+        let count = all.len();
+        all.extend_from_slice(self.values);
+        // SAFETY: a new tuple counts the live names; the values live as long as the call; GIL.
+        unsafe {
+            let names = Object::owned(ffi::PyTuple_New(self.names.len() as isize))?;
+            for (index, name) in self.names.iter().enumerate() {
+                let name = Object::from_borrowed(*name).into_ptr();
+                ffi::PyTuple_SET_ITEM(names.as_ptr(), index as isize, name);
+            }
+            Object::owned(super::vectorcall(function.as_ptr(), all.as_ptr(), count, names.as_ptr()))
+        }
+    }
+
     /// The only keyword that a function knows: its value unless `None`. Others are refused.
     #[inline]
     pub fn only(&self, function: &str, name: &Object) -> Outcome<Option<*mut ffi::PyObject>> {

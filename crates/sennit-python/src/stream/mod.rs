@@ -37,6 +37,7 @@ use pyo3_ffi as ffi;
 
 pub use self::events::{abandoned, deadline_passed, deliver};
 pub use self::frame_protocol::{bind_frames, deliver_frames, deliver_frames_soon};
+pub use self::waiter::{call_soon_in, is_wake_up};
 use crate::globals::globals;
 use crate::kit::{Object, Outcome, Raised, intern, none, vectorcall};
 
@@ -50,10 +51,10 @@ pub struct StreamTypes {
     /// Something to await that is there already.
     done: Object,
     /// A future of asyncio's own that has a result already, and no loop.
-    finished: Object,
-    call_soon: Object,
+    pub finished: Object,
+    pub call_soon: Object,
     call_later: Object,
-    invalid_state_error: Object,
+    pub invalid_state_error: Object,
     running_loop: Object,
     stream_data_received: Object,
     frames_data_received: Object,

@@ -194,23 +194,36 @@ impl Callback {
     }
 
     fn schedule(&self, waiter: &Waiter) -> Outcome<()> {
-        let arguments = [
-            event_loop(waiter.0.as_ptr()),
-            self.function.as_ptr(),
-            waiter.0.as_ptr(),
-            self.context.as_ptr(),
-        ];
-        let globals = globals();
-        // SAFETY: three positional values and one for the keyword; GIL.
-        unsafe {
-            Object::owned(crate::kit::vectorcall_method(
-                globals.stream.call_soon.as_ptr(),
-                arguments.as_ptr(),
-                3,
-                globals.asyncio.context_only.as_ptr(),
-            ))
-            .map(drop)
-        }
+        // SAFETY: the waiter holds its loop for as long as it lives; GIL.
+        let event_loop = unsafe { Object::from_borrowed(event_loop(waiter.0.as_ptr())) };
+        call_soon_in(&event_loop, &self.function, &[&waiter.0], &self.context)
+    }
+}
+
+/// `event_loop.call_soon(function, *arguments, context=context)`, with at most three arguments.
+pub fn call_soon_in(
+    event_loop: &Object,
+    function: &Object,
+    arguments: &[&Object],
+    context: &Object,
+) -> Outcome<()> {
+    let globals = globals();
+    let mut all = [event_loop.as_ptr(); 6];
+    let count = 2 + arguments.len();
+    all[1] = function.as_ptr();
+    for (place, argument) in all[2..].iter_mut().zip(arguments) {
+        *place = argument.as_ptr();
+    }
+    all[count] = context.as_ptr();
+    // SAFETY: so many positional values and one for the keyword, all live for the call; GIL.
+    unsafe {
+        Object::owned(crate::kit::vectorcall_method(
+            globals.stream.call_soon.as_ptr(),
+            all.as_ptr(),
+            count,
+            globals.asyncio.context_only.as_ptr(),
+        ))
+        .map(drop)
     }
 }
 
@@ -221,7 +234,7 @@ static WAKE_UP: AtomicUsize = AtomicUsize::new(0);
 /// finished one of asyncio's own it asks without the detour through Python that costs more than
 /// all else here.
 #[inline]
-fn is_wake_up(function: *mut ffi::PyObject) -> bool {
+pub fn is_wake_up(function: *mut ffi::PyObject) -> bool {
     // SAFETY: a live object, whose type is checked before its layout is used; GIL.
     unsafe {
         if ffi::PyCFunction_CheckExact(function) == 0 {
