@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sennit.deferred import bridges
 from sennit.errors import ConfigError
 
-__all__ = ["Clock", "check_seconds", "clock_or_loop"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Clock", "call_next_turn", "check_seconds", "clock_or_loop"]
 
 
 class Clock(bridges.Clock, Protocol):
@@ -28,6 +31,17 @@ def clock_or_loop(clock: Clock | None) -> Clock:
         RuntimeError: There is neither.
     """
     return asyncio.get_running_loop() if clock is None else clock
+
+
+def call_next_turn(clock: Clock, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in the loop's next turn; gives something with `cancel()`.
+
+    Not by a timer of no time: a simulated clock would never get beyond that.
+    """
+    call_soon = getattr(clock, "call_soon", None)
+    if call_soon is None:
+        return clock.call_later(0, function, *args)
+    return call_soon(function, *args)
 
 
 def check_seconds(name: str, seconds: float) -> None:

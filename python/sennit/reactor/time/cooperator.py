@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit.deferred import Deferred, Failure, ensure_deferred, fail
 from sennit.errors import ClosedError, ConfigError, NotActiveError
-from sennit.reactor.time.clock import clock_or_loop
+from sennit.reactor.time.clock import call_next_turn, clock_or_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -272,11 +272,7 @@ class Cooperator:
         if self._scheduled_on is clock:
             return
         self._scheduled_on = clock
-        call_soon = getattr(clock, "call_soon", None)
-        if call_soon is not None:
-            call_soon(self._take_turn, clock)
-        else:
-            clock.call_later(0, self._take_turn, clock)
+        call_next_turn(clock, self._take_turn, clock)
 
     def _take_turn(self, clock: Clock) -> None:
         self._turns += 1

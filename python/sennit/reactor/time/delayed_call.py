@@ -219,23 +219,12 @@ def defer_later(
         RuntimeError: No loop runs, and no clock was given.
     """
     check_seconds("delay", delay)
-    timer: Any = None
-
-    def give_up(_deferred: Deferred[Any]) -> None:
-        timer.cancel()
-
-    def fire() -> None:
-        # The timer holds this, and must not be held by it: what was waited for needs no collector.
-        nonlocal timer
-        timer = None
-        deferred.callback(None)
-
     def call(_result: None) -> Deferred[Any]:
         assert function is not None
         return maybe_deferred(function, *args, **kwargs)
 
-    deferred: Deferred[Any] = Deferred(give_up)
+    deferred: Deferred[Any] = Deferred(lambda _deferred: timer.cancel())
     if function is not None:
         deferred.add_callback(call)
-    timer = clock_or_loop(clock).call_later(delay, fire)
+    timer = clock_or_loop(clock).call_later(delay, deferred.callback)
     return deferred

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sennit.deferred import Deferred, Failure, maybe_deferred
 from sennit.deferred.bridges import patient
 from sennit.errors import BusyError, ConfigError, NotActiveError
-from sennit.reactor.time.clock import clock_or_loop
+from sennit.reactor.time.clock import call_next_turn, clock_or_loop
 from sennit.reactor.time.delayed_call import DelayedCall
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class LoopingCall:
         self._interval: float | None = None
         self._calls = self._skipped = 0
         self._beat = 0
-        self._call: DelayedCall | None = None
+        self._call: Any = None
         self._work: Deferred[Any] | None = None
         self._is_cancelled = False
 
@@ -170,7 +170,6 @@ class LoopingCall:
             raise NotActiveError("reset() of a LoopingCall that does not run: start() it")
         self._started, self._beat = self._clock.time(), 0
         if self._state is _State.WAITING and self._interval:
-            assert self._call is not None
             self._next = 1
             self._call.reset(self._interval)
 
@@ -185,7 +184,6 @@ class LoopingCall:
                 self._work.cancel()
 
     def _cancel_timer(self) -> None:
-        assert self._call is not None
         self._call.cancel()
         self._call = None
 
@@ -197,9 +195,11 @@ class LoopingCall:
     def _wait(self) -> None:
         self._state = _State.WAITING
         self._next = self._reached(self._beat) + 1
-        interval = self._interval
-        when = self._started + self._next * interval if interval else self._clock.time()
-        self._call = DelayedCall(self._clock, when, self._on_time, ())
+        if self._interval:
+            when = self._started + self._next * self._interval
+            self._call = DelayedCall(self._clock, when, self._on_time, ())
+        else:
+            self._call = call_next_turn(self._clock, self._on_time)
 
     def _on_time(self) -> None:
         self._call = None
@@ -212,16 +212,15 @@ class LoopingCall:
         self._skipped += count - 1
         args = (count, *self._args) if self._tells_count else self._args
         try:
-            work = maybe_deferred(self._function, *args, **self._kwargs)
+            self._work = maybe_deferred(self._function, *args, **self._kwargs)
         except BaseException as error:
             self._finish(error)
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 raise
             return
-        self._work = work
         if self._is_cancelled:
-            work.cancel()
-        work.add_both(self._on_result)
+            self._work.cancel()
+        self._work.add_both(self._on_result)
 
     def _on_result(self, result: Any) -> None:
         self._work = None
