@@ -86,7 +86,10 @@ def test_a_handle_is_asyncio_s(clock, calls):
 
 
 def test_a_call_can_cancel_another_one_of_its_time(clock, calls):
-    clock.call_later(1, lambda: other.cancel())
+    def cancel():
+        other.cancel()
+
+    clock.call_later(1, cancel)
     other = clock.call_later(1, calls.append, 1)
     clock.advance(1)
     assert calls == []

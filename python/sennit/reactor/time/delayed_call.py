@@ -219,6 +219,7 @@ def defer_later(
         RuntimeError: No loop runs, and no clock was given.
     """
     check_seconds("delay", delay)
+
     def call(_result: None) -> Deferred[Any]:
         assert function is not None
         return maybe_deferred(function, *args, **kwargs)
