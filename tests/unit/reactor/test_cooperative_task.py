@@ -1,8 +1,7 @@
-"""`CooperativeTask`: paused, resumed, stopped; what it yields, its result and its errors."""
+"""`CooperativeTask`: paused, resumed, stopped, and what it waits for."""
 
 import asyncio
 import contextvars
-import gc
 
 import pytest
 
@@ -223,7 +222,8 @@ def test_an_error_of_the_deferred_fails_the_task_and_closes_it(cooperator, clock
         finally:
             events.append("closed")
 
-    done = cooperator.cooperate(work()).when_done()
+    iterator = work()
+    done = cooperator.cooperate(iterator).when_done()
     clock.advance(0)
     gate.errback(ValueError("on purpose"))
     assert events == ["closed"]
@@ -262,6 +262,24 @@ def test_coroutines_and_futures_are_waited_for():
     assert testing.run(main()) == [2, 5, 6]
 
 
+def test_a_coroutine_runs_in_the_context_of_its_task():
+    seen = []
+
+    async def look():
+        seen.append(number.get())
+
+    async def main():
+        def work():
+            number.set(number.get() + 1)
+            yield look()
+
+        number.set(3)
+        await sennit.cooperate(work()).when_done()
+
+    testing.run(main())
+    assert seen == [4]
+
+
 def test_a_coroutine_without_a_loop_fails_the_task(cooperator, clock):
     async def never():
         raise AssertionError
@@ -272,99 +290,3 @@ def test_a_coroutine_without_a_loop_fails_the_task(cooperator, clock):
     with pytest.raises(RuntimeError, match="no running event loop"):
         done.result()
     coroutine.close()
-
-
-def test_an_error_of_the_iterator_fails_the_task_and_no_other(cooperator, clock):
-    def broken():
-        yield
-        raise ValueError("on purpose")
-
-    failing, fine = cooperator.cooperate(broken()), cooperator.cooperate(ticks(5))
-    waiting = [failing.when_done(), failing.when_done()]
-    done = fine.when_done()
-    clock.advance(0)
-    for deferred in [*waiting, failing.when_done()]:
-        with pytest.raises(ValueError, match="on purpose"):
-            deferred.result()
-    assert done.done()
-    assert "failed" in repr(failing)
-
-
-def test_an_error_nobody_waits_for_is_reported(cooperator, clock, caplog):
-    def broken():
-        raise ValueError("on purpose")
-        yield
-
-    cooperator.cooperate(broken())
-    clock.advance(0)
-    gc.collect()
-    assert "nobody took the error" in caplog.text
-    assert "on purpose" in caplog.text
-
-
-def test_an_error_of_sennit_s_own_is_reported_too(cooperator, clock, caplog):
-    def broken():
-        raise ClosedError("of something else")
-        yield
-
-    cooperator.cooperate(broken())
-    clock.advance(0)
-    gc.collect()
-    assert "of something else" in caplog.text
-
-
-def test_an_error_that_is_asked_for_later_is_not_reported(cooperator, clock, caplog):
-    def broken():
-        raise ValueError("on purpose")
-        yield
-
-    task = cooperator.cooperate(broken())
-    clock.advance(0)
-    with pytest.raises(ValueError, match="on purpose"):
-        task.when_done().result()
-    del task
-    gc.collect()
-    assert caplog.text == ""
-
-
-def test_cancelling_a_when_done_leaves_the_work_alone(cooperator, clock):
-    steps = []
-    task = cooperator.cooperate(ticks(3, steps))
-    task.when_done().cancel()
-    other = task.when_done()
-    clock.advance(0)
-    assert steps == [0, 1, 2]
-    assert other.done()
-
-
-@pytest.mark.parametrize("leaving", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_program_goes_on_its_way(cooperator, clock, leaving):
-    def end():
-        yield
-        raise leaving
-
-    done = cooperator.cooperate(end()).when_done()
-    rest = cooperator.cooperate(ticks(5)).when_done()
-    with pytest.raises(leaving):
-        clock.advance(0)
-    with pytest.raises(leaving):
-        done.result()
-    clock.advance(0)
-    assert rest.done()
-
-
-def test_steps_run_in_the_context_of_the_place_where_the_task_was_made(cooperator, clock):
-    seen = []
-
-    def work():
-        for _ in range(2):
-            seen.append(number.get())
-            number.set(number.get() + 1)
-            yield
-
-    number.set(5)
-    cooperator.cooperate(work())
-    number.set(0)
-    clock.advance(0)
-    assert seen == [5, 6]
-    assert number.get() == 0

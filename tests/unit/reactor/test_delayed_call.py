@@ -147,6 +147,14 @@ def test_back_to_a_time_behind_its_timer_sets_none(clock, calls):
     assert calls == ["now"]
 
 
+def test_moved_it_has_its_place_among_the_others_when_the_clock_jumps(clock, calls):
+    sennit.call_later(1, calls.append, 3, clock=clock).reset(3)
+    sennit.call_later(4, calls.append, 4, clock=clock)
+    sennit.call_later(2, calls.append, 2, clock=clock)
+    clock.advance(5)
+    assert calls == [2, 3, 4]
+
+
 def test_delay_counts_from_the_time_of_the_call_and_reset_from_now(clock, calls):
     call = sennit.call_later(10, calls.append, 1, clock=clock)
     clock.advance(4)

@@ -192,8 +192,10 @@ def test_cancelling_stops_it(beats, clock):
     assert not looping.running
     clock.advance(5)
     assert times == [0]
-    looping.start(1)
+    done = looping.start(1)
     assert times == [0, 5]
+    looping.stop()
+    assert done.result() is looping
 
 
 def test_cancelling_cancels_a_call_under_way(clock):

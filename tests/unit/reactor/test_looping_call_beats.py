@@ -52,6 +52,17 @@ def test_reset_counts_the_beats_from_now(clock):
     assert counts == [(0, 1), (3.5, 1), (5.5, 1)]
 
 
+def test_reset_forgets_the_beats_before(clock):
+    counts = []
+    looping = sennit.LoopingCall.with_count(counts.append, clock=clock)
+    looping.start(2)
+    clock.pump([2] * 5)
+    looping.reset()
+    clock.pump([2] * 2)
+    assert counts == [1] * 8
+    assert looping.statistics() == {"calls": 8, "skipped": 0}
+
+
 def test_reset_while_a_call_is_under_way(clock):
     work = sennit.Deferred()
     looping = sennit.LoopingCall(lambda: work, clock=clock)
