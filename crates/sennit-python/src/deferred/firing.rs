@@ -56,11 +56,6 @@ pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
         return Err(refuse("fired", deferred));
     }
     chain::set(deferred, given);
-    // Nothing is left to be cancelled here: a canceller that knows its Deferred would keep both alive.
-    // SAFETY: a short write; GIL.
-    let canceller =
-        unsafe { (*fields(deferred)).more.as_mut().and_then(|more| more.canceller.take()) };
-    drop(canceller);
     run_if_there(deferred)
 }
 
