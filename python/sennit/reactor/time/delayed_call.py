@@ -92,8 +92,14 @@ class DelayedCall(asyncio.TimerHandle):
             ConfigError: The time makes no sense.
             NotActiveError: The call is over or cancelled.
         """
+        # Called for each packet: what is usual is done here.
+        if self._scheduled and seconds >= 0:
+            self._when = when = self._clock.time() + seconds
+            if when < self._armed_for:
+                self._arm_anew()
+            return
         check_seconds("reset()", seconds)
-        self._move("reset", self._clock.time() + seconds)
+        raise self._not_active("reset")
 
     def delay(self, seconds: float) -> None:
         """Wait for so many seconds more than now.
@@ -107,16 +113,19 @@ class DelayedCall(asyncio.TimerHandle):
         """
         if not seconds > -math.inf:
             raise ConfigError(f"delay() is {seconds!r} s, must be a number of seconds")
-        self._move("delay", max(self._when + seconds, self._clock.time()))
-
-    def _move(self, method: str, when: float) -> None:
         if not self._scheduled:
-            state = "cancelled" if self._cancelled else "called"
-            raise NotActiveError(f"{method}() of a call that was {state} already: make another one")
-        self._when = when
-        if when < self._armed_for:
-            self._timer.cancel()
-            self._arm()
+            raise self._not_active("delay")
+        self._when = max(self._when + seconds, self._clock.time())
+        if self._when < self._armed_for:
+            self._arm_anew()
+
+    def _not_active(self, method: str) -> NotActiveError:
+        state = "cancelled" if self._cancelled else "called"
+        return NotActiveError(f"{method}() of a call that was {state} already: make another one")
+
+    def _arm_anew(self) -> None:
+        self._timer.cancel()
+        self._arm()
 
     def _arm(self) -> None:
         self._armed_for = self._when
