@@ -40,11 +40,12 @@ class CooperativeTask:
         self._cooperator = cooperator
         self._iterable = iterable
         self._iterator = iter(iterable)
-        self._context = contextvars.copy_context()
+        self._run = contextvars.copy_context().run
         self._state = _State.RUNNING
         self._pauses = 0
         self._waits_for: Deferred[Any] | None = None
         self._is_stepping = self._is_queued = False
+        self._is_ready = True
         self._error: BaseException | Failure | None = None
         self._observers: list[Deferred[Any]] = []
         # An error that nobody waits for is reported as that of any Deferred: when it dies.
@@ -53,6 +54,7 @@ class CooperativeTask:
     def pause(self) -> None:
         """Take no step until `resume`. Pauses add up: each needs its own `resume`."""
         self._pauses += 1
+        self._is_ready = False
 
     def resume(self) -> None:
         """Undo one `pause`.
@@ -73,7 +75,7 @@ class CooperativeTask:
         """
         if self._state is not _State.RUNNING:
             return
-        self._state = _State.STOPPED
+        self._state, self._is_ready = _State.STOPPED, False
         waits_for, self._waits_for = self._waits_for, None
         if waits_for is not None:
             waits_for.cancel()
@@ -106,7 +108,7 @@ class CooperativeTask:
             deferred.errback(self._error)
 
     def _finish(self, state: _State, error: BaseException | Failure | None = None) -> None:
-        self._state, self._error = state, error
+        self._state, self._error, self._is_ready = state, error, False
         self._cooperator._forget(self)  # noqa: SLF001 - one room
         observers, self._observers = self._observers, []
         for deferred in observers:
@@ -118,23 +120,20 @@ class CooperativeTask:
         """Let a generator leave its blocks; the error that it has left with."""
         if isinstance(self._iterator, GeneratorType):
             try:
-                self._context.run(self._iterator.close)
+                self._run(self._iterator.close)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
                 return error
         return None
 
-    @property
-    def _is_ready(self) -> bool:
-        return self._state is _State.RUNNING and not self._pauses and self._waits_for is None
-
     def _go_on(self) -> None:
-        if self._is_ready:
+        if self._state is _State.RUNNING and not self._pauses and self._waits_for is None:
+            self._is_ready = True
             self._cooperator._add(self)  # noqa: SLF001 - one room
 
     def _step(self) -> None:
         self._is_stepping = True
         try:
-            yielded = self._context.run(next, self._iterator, _END)
+            yielded = self._run(next, self._iterator, _END)
         except BaseException as error:
             # Without this frame: it holds the task, which holds the error.
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
@@ -147,22 +146,24 @@ class CooperativeTask:
             return
         finally:
             self._is_stepping = False
+        if yielded is None and self._is_ready:
+            return
         if self._state is not _State.RUNNING:
             # It has stopped itself, which a generator at work cannot be closed for.
             if (left_with := self._close()) is not None:
                 self._unheard = fail(left_with)
         elif yielded is _END:
             self._finish(_State.DONE)
-        elif yielded is not None and inspect.isawaitable(yielded):
+        elif inspect.isawaitable(yielded):
             self._wait_for(yielded)
 
     def _wait_for(self, awaitable: Any) -> None:
         try:
-            deferred = self._context.run(ensure_deferred, awaitable)
+            deferred = self._run(ensure_deferred, awaitable)
         except Exception as error:  # noqa: BLE001 - there is no loop to run a coroutine
             self._finish(_State.FAILED, error)
             return
-        self._waits_for = deferred
+        self._waits_for, self._is_ready = deferred, False
         deferred.add_callbacks(self._on_value, self._on_failure)
 
     def _on_value(self, value: Any) -> Any:
@@ -205,7 +206,7 @@ class Cooperator:
             max_seconds: Seconds that a turn may take, more than 0. With the default nobody notices
                 that the loop's other work has waited.
             max_steps: Steps that a turn may have, 1 or more. With the default the shortest steps
-                make turns of less than a millisecond, beside which the loop's own cost does not count.
+                make turns of a third of a millisecond, beside which the loop's own cost is small.
             clock: Whose time counts; the running loop by default.
 
         Raises:
@@ -260,13 +261,10 @@ class Cooperator:
         self._tasks.discard(task)
 
     def _add(self, task: CooperativeTask) -> None:
-        self._queue(task)
-        self._schedule(clock_or_loop(self._clock))
-
-    def _queue(self, task: CooperativeTask) -> None:
         if not task._is_queued:  # noqa: SLF001 - one room
             task._is_queued = True  # noqa: SLF001 - one room
             self._ready.append(task)
+        self._schedule(clock_or_loop(self._clock))
 
     def _schedule(self, clock: Clock) -> None:
         if self._scheduled_on is clock:
@@ -288,8 +286,9 @@ class Cooperator:
                     continue
                 self._steps += 1
                 task._step()  # noqa: SLF001 - one room
-                if task._is_ready:  # noqa: SLF001 - one room
-                    self._queue(task)
+                if task._is_ready and not task._is_queued:  # noqa: SLF001 - one room
+                    task._is_queued = True  # noqa: SLF001 - one room
+                    ready.append(task)
                 if clock.time() >= end:
                     break
         finally:
