@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sennit._native import core
 from sennit._native.core import Deferred
 from sennit.deferred.failure import Failure
+from sennit.deferred.reporting import maker
 from sennit.errors import ConfigError, DeadlineError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _LATER = object()
 """The result of a cancelled Deferred whose work has been told to stop and has not stopped yet."""
 
 
+@maker
 def succeed(value: Any = None) -> Deferred[Any]:
     """A Deferred that has its result already."""
     deferred: Deferred[Any] = Deferred()
@@ -36,6 +38,7 @@ def succeed(value: Any = None) -> Deferred[Any]:
     return deferred
 
 
+@maker
 def fail(error: BaseException | Failure | None = None) -> Deferred[Any]:
     """A Deferred that has failed already; without an error, with the one being handled."""
     deferred: Deferred[Any] = Deferred()
@@ -43,6 +46,7 @@ def fail(error: BaseException | Failure | None = None) -> Deferred[Any]:
     return deferred
 
 
+@maker
 def maybe_deferred(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
     """Call a function; whatever comes of it is a Deferred.
 
@@ -62,6 +66,7 @@ def maybe_deferred(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
     return succeed(result)
 
 
+@maker
 def ensure_deferred(awaitable: Awaitable[Any]) -> Deferred[Any]:
     """A Deferred for a coroutine, which becomes a task, for a future, or for what is one already.
 
@@ -83,6 +88,7 @@ def settle(deferred: Deferred[Any], value: Any) -> None:
         deferred.callback(value)
 
 
+@maker
 def patient(
     stop: Callable[[], object], cls: type[Deferred[Any]] = Deferred
 ) -> tuple[Deferred[Any], Callable[[], Deferred[Any]]]:
@@ -112,23 +118,34 @@ def patient(
     return deferred, lambda: target
 
 
+@maker
 def _from_future(cls: type[Deferred[Any]], future: Any) -> Deferred[Any]:
     if not asyncio.isfuture(future):
         raise TypeError(f"from_future() takes a future, not {future!r}")
     deferred, target = patient(future.cancel, cls)
 
     def fire(done: asyncio.Future[Any]) -> None:
-        try:
-            value = done.result()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the result
+        # No error is raised here: its traceback would hold this frame, which holds the Deferred.
+        if done.cancelled():
+            target().errback(_cancelled_error(done))
+        elif (error := done.exception()) is not None:
             target().errback(error)
         else:
-            settle(target(), value)
+            settle(target(), done.result())
 
     future.add_done_callback(fire)
     return deferred
 
 
+def _cancelled_error(future: asyncio.Future[Any]) -> BaseException:
+    try:
+        future.result()
+    except asyncio.CancelledError as error:
+        return error.with_traceback(None)
+    raise AssertionError("it was cancelled")
+
+
+@maker
 def _from_coroutine(cls: type[Deferred[Any]], coroutine: Any) -> Deferred[Any]:
     if not inspect.isawaitable(coroutine):
         raise TypeError(f"a coroutine or something else to await is needed, not {coroutine!r}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import ensure_deferred
 from sennit.deferred.failure import Failure
+from sennit.deferred.reporting import maker
 from sennit.errors import ConfigError, FirstError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class DeferredList(Deferred[Any]):
         return None if self._consumes and not succeeded else result
 
 
+@maker
 def gather_results(
     awaitables: Iterable[Awaitable[Any]], *, consume_errors: bool = False
 ) -> Deferred[list[Any]]:
@@ -92,6 +94,7 @@ def gather_results(
     return gathered.add_callback(lambda results: [value for _, value in results])
 
 
+@maker
 def race(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, Any]]:
     """The first that has a result, be it an error: `(index, value)`; the others are cancelled.
 
@@ -101,6 +104,7 @@ def race(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, Any]]:
     return _Race(awaitables, takes_errors=False).winner
 
 
+@maker
 def first_success(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, Any]]:
     """The first that succeeds: `(index, value)`; the others are cancelled.
 
@@ -115,6 +119,7 @@ def first_success(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, A
 class _Race:
     """Several of which one wins."""
 
+    @maker
     def __init__(self, awaitables: Iterable[Awaitable[Any]], *, takes_errors: bool) -> None:
         self._deferreds = [ensure_deferred(one) for one in awaitables]
         if not self._deferreds:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import ensure_deferred, patient, settle
 from sennit.deferred.failure import Failure
+from sennit.deferred.reporting import maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -47,11 +48,25 @@ def inline_callbacks(
     return start
 
 
+def _without_own_frames(error: BaseException) -> BaseException:
+    # Those of `_advance` and `_step`, which hold the Deferred that is going to hold the error.
+    traceback = error.__traceback__
+    for _ in range(2):
+        if traceback is not None:
+            traceback = traceback.tb_next
+    return error.with_traceback(traceback)
+
+
+# All functions that it makes have the same code.
+maker(inline_callbacks(GeneratorType.__iter__))
+
+
 class _Run:
     """One generator under way."""
 
     __slots__ = ("_context", "_found", "_generator", "_target", "_waits_for", "deferred")
 
+    @maker
     def __init__(self, generator: Generator[Any, Any, Any]) -> None:
         self._generator = generator
         self._context = contextvars.copy_context()
@@ -80,7 +95,7 @@ class _Run:
                 self._target().errback(error)
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the result
-                return self._target().errback(error)
+                return self._target().errback(_without_own_frames(error))
             if asyncio.iscoroutine(yielded) or asyncio.isfuture(yielded):
                 yielded = ensure_deferred(yielded)
             if not isinstance(yielded, Deferred):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import maybe_deferred, succeed
+from sennit.deferred.reporting import maker
 from sennit.errors import BusyError, ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class DeferredSemaphore:
         self._waiting: deque[Deferred[Any]] = deque()
         self._is_handing = False
 
+    @maker
     def acquire(self) -> Deferred[Self]:
         """Wait for a place; the result is the semaphore. Cancelling gives up waiting."""
         # While places are handed out, who waits is first.
@@ -74,6 +76,7 @@ class DeferredSemaphore:
         finally:
             self._is_handing = False
 
+    @maker
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         """Call a function when there is a place, and give that back when its result is there."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import fail, succeed
+from sennit.deferred.reporting import maker
 from sennit.errors import ClosedError, ConfigError, OverloadedError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class DeferredQueue:
                 f"{len(self._items)} objects wait, limit {self.max_size} (max_size)"
             )
 
+    @maker
     def get(self) -> Deferred[Any]:
         """The next object. Cancelling gives up the place in the queue.
 

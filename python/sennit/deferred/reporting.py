@@ -9,7 +9,7 @@ import os
 import reprlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from sennit._native import core
 from sennit.deferred.failure import Failure
@@ -17,14 +17,25 @@ from sennit.errors import AlreadyFiredError, WrongThreadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import CodeType
+    from types import CodeType, FunctionType
 
-__all__ = ["install", "set_debug"]
+__all__ = ["install", "maker", "set_debug"]
 
 _log = logging.getLogger("sennit.deferred")
 
 _MOST_NOTES = 100
 """Steps that the story of one error may have: a chain may go on for ever."""
+
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_makers: list[CodeType] = []
+
+
+def maker(function: _Function) -> _Function:
+    """Mark a function that makes Deferreds for its caller: that is where they were made."""
+    _makers.append(cast("FunctionType", function).__code__)
+    return function
 
 
 def set_debug(enabled: bool) -> None:
@@ -127,6 +138,7 @@ def install() -> None:
         refuse=_refuse,
         tell=_tell,
         describe=_describe,
+        makers=tuple(_makers),
     )
     if sys.flags.dev_mode or os.environ.get("PYTHONASYNCIODEBUG"):
         set_debug(True)

@@ -1,6 +1,7 @@
 """What the tests of Deferreds share: both loops, what was reported, whole programs."""
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -31,6 +32,9 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
 @pytest.fixture
 def reported(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecord]]:
     """What was said, outside of a loop, of errors that nobody took."""
+    # What other tests have left in cycles is not for this one.
+    gc.collect()
+    caplog.clear()
 
     def records() -> list[logging.LogRecord]:
         return [record for record in caplog.records if record.name == "sennit.deferred"]

@@ -1,6 +1,8 @@
 """Ways in and out: values, functions, coroutines, futures; cancelling crosses both ways."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -201,6 +203,30 @@ def test_from_future(run):
             Deferred.from_future(3)
 
     run(main())
+
+
+def test_a_deferred_of_a_coroutine_is_in_no_cycle_when_it_is_over(run):
+    async def end(error):
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+
+    async def main():
+        for error in (None, ValueError("no"), asyncio.CancelledError()):
+            deferred = Deferred.from_coroutine(end(error))
+            await asyncio.wait([deferred])
+            assert deferred.done()
+            deferred.add_errback(lambda _: None)
+            reference = weakref.ref(deferred)
+            del deferred
+            await asyncio.sleep(0)
+            assert reference() is None
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_as_future(run):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import weakref
 
 import pytest
 
@@ -161,6 +162,19 @@ def test_it_has_a_context_of_its_own():
     assert VARIABLE.get() == "unset"
     deferred.callback()
     assert running.result() == "inside"
+
+
+def test_its_traceback_begins_with_the_generator_and_holds_no_cycle():
+    @inline_callbacks
+    def run():
+        yield succeed(1)
+        raise ValueError("no")
+
+    deferred = run()
+    assert deferred.exception().__traceback__.tb_frame.f_code.co_name == "run"
+    reference = weakref.ref(deferred)
+    del deferred
+    assert reference() is None
 
 
 def test_what_is_no_generator_is_refused():

@@ -173,6 +173,7 @@ class Run:
         self.deferreds = [kind() for _ in range(COUNT)]
         self.pauses = [0] * COUNT
         self.log = []
+        self.running = []
 
     def do(self, name, number, detail):
         deferred = self.deferreds[number]
@@ -200,10 +201,20 @@ class Run:
     def function(self, name, number, action, what):
         def call(value):
             self.log.append((name, number, action, value))
+            self.running.append(number)
+            try:
+                return act(value)
+            finally:
+                self.running.pop()
+
+        def act(value):
             if action == "raise":
                 raise FunctionError(what)
             if action == "return":
                 return what
+            if action == "wait" and what in self.running:
+                # Twisted takes its result away, ours waits for what comes of it.
+                return value
             if action == "wait":
                 return self.deferreds[what]
             if action == "pass":
@@ -241,24 +252,25 @@ NAMES = [
 
 
 @st.composite
-def steps(draw, *, upwards):
+def steps(draw, *, twisted):
     """One operation. What waits for another waits for one with a larger number: none in circles."""
     number = draw(st.integers(0, COUNT - 1))
     name = draw(st.sampled_from(NAMES))
-    if name == "chain":
+    if name == "chain" and not twisted:
         number = min(number, COUNT - 2)
         return name, number, draw(st.integers(number + 1, COUNT - 1))
     if name not in ("callback", "errback", "both"):
+        number = COUNT - 1 if twisted and name == "pause" else number
+        name = "fire" if name == "chain" else name
         return name, number, draw(st.integers(0, 9))
     actions = ["return", "raise", "pass"]
     if number < COUNT - 1:
         actions += ["wait", "wait"]
-    if number < COUNT - 1 or not upwards:
-        actions += ["fire", "fail", "both", "cancel", "pause"]
+    actions += ["fire", "fail", "both", "cancel"] + ["pause"] * (not twisted)
     action = draw(st.sampled_from(actions))
     if action in ("return", "raise"):
         return name, number, (action, draw(st.integers(0, 9)))
-    least = number + 1 if action == "wait" or (upwards and action != "pass") else 0
+    least = number + 1 if action == "wait" else 0
     return name, number, (action, draw(st.integers(least, COUNT - 1)))
 
 
@@ -270,14 +282,16 @@ def log_of(kind, program):
 
 
 @settings(max_examples=1000, deadline=None)
-@given(st.lists(steps(upwards=False), max_size=40))
+@given(st.lists(steps(twisted=False), max_size=40))
 def test_programs_do_what_the_model_does(program):
     assert log_of(Ours, program) == log_of(Model, program)
 
 
-# Twisted takes the result of a Deferred away while a callback of that runs; ours waits for what
-# comes of it. Where callbacks have to do with larger numbers only, it does not happen.
+# Twisted does not look at a pause before its present run of callbacks is over, and where one moves
+# on to a Deferred that is paused, it leaves the rest of that one's own callbacks for later: only
+# what never waits is paused here, and by no callback. Which one runs while another is chained to it
+# cannot be seen from outside: that is for the model.
 @settings(max_examples=500, deadline=None)
-@given(st.lists(steps(upwards=True), max_size=40))
+@given(st.lists(steps(twisted=True), max_size=40))
 def test_programs_do_what_they_do_with_twisted(program):
     assert log_of(Ours, program) == log_of(Twisteds, program)

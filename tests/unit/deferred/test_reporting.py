@@ -6,7 +6,16 @@ import sys
 
 import pytest
 
-from sennit import Deferred, Failure, fail, succeed
+from sennit import (
+    Deferred,
+    DeferredLock,
+    Failure,
+    fail,
+    inline_callbacks,
+    maybe_deferred,
+    race,
+    succeed,
+)
 
 
 def forget():
@@ -27,6 +36,32 @@ def test_it_is_said_once_when_the_deferred_dies_with_where_it_was_made(reported)
     (record,) = reported()
     assert f"test_reporting.py:{line} in test_it_is_said_once" in record.getMessage()
     assert record.exc_info[1].args == ("no",)
+
+
+def in_generator():
+    yield succeed(1)
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fail(ValueError("no")),
+        lambda: succeed(Failure(ValueError("no"))),
+        lambda: maybe_deferred(int, "no"),
+        inline_callbacks(in_generator),
+        lambda: DeferredLock().run(int, "no"),
+        lambda: race([asked(fail(ValueError("no")))]),
+    ],
+)
+def test_where_it_was_made_is_where_its_user_is(reported, make):
+    make()
+    assert "test_reporting.py" in reported()[0].getMessage()
+
+
+def asked(deferred):
+    deferred.exception()
+    return deferred
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ use pyo3_ffi as ffi;
 
 use crate::kit::{Args, Keywords, Object, Outcome, none, raise};
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 
 /// One of the helpers.
 #[derive(Clone, Copy)]
@@ -31,6 +31,8 @@ pub enum Helper {
     Deliver,
     /// `describe(value)`: a value in a few words, whatever its `repr()` does.
     Describe,
+    /// The code of our own functions that make Deferreds for others, in a tuple.
+    Makers,
 }
 
 const NAMES: [&CStr; COUNT] = [
@@ -45,6 +47,7 @@ const NAMES: [&CStr; COUNT] = [
     c"as_future",
     c"deliver",
     c"describe",
+    c"makers",
 ];
 
 struct Helpers(UnsafeCell<[Option<Object>; COUNT]>);
@@ -77,6 +80,20 @@ pub fn is_failure(object: &Object) -> bool {
         match &(*HELPERS.0.get())[Helper::Failure as usize] {
             Some(class) => ffi::PyObject_TypeCheck(object.as_ptr(), class.as_ptr().cast()) != 0,
             None => false,
+        }
+    }
+}
+
+/// Whether a code object is one of the makers.
+#[inline]
+pub fn is_maker(code: &Object) -> bool {
+    // SAFETY: a short read of a live object, whose type is checked; GIL.
+    unsafe {
+        match &(*HELPERS.0.get())[Helper::Makers as usize] {
+            Some(makers) if ffi::PyTuple_CheckExact(makers.as_ptr()) != 0 => {
+                crate::kit::borrowed_slice(makers.as_ptr()).contains(&code.as_ptr())
+            }
+            _ => false,
         }
     }
 }
