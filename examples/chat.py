@@ -7,6 +7,7 @@ telnet 127.0.0.1 7001
 import asyncio
 import sys
 
+import sennit
 from sennit import net
 
 
@@ -20,13 +21,12 @@ class Member(net.FrameProtocol):
         """Welcome the new member and tell the others."""
         super().connection_made(transport)
         self.name = "guest"
-        self.clock = asyncio.get_running_loop().call_later(self.patience, self.show_out)
+        self.clock = sennit.call_later(self.patience, self.show_out)
         self.send_frame(f"Welcome, there are {len(room)} here. Who are you?".encode())
 
     def frame_received(self, frame: bytes) -> None:
         """The first line is the member's name, the others are for everybody."""
-        self.clock.cancel()
-        self.clock = asyncio.get_running_loop().call_later(self.patience, self.show_out)
+        self.clock.reset(self.patience)
         text = "".join(c for c in frame.decode("utf-8", "replace") if c.isprintable())
         if self.name == "guest" and text:
             self.name = text[:20]

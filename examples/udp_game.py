@@ -4,12 +4,12 @@ python examples/udp_game.py udp://127.0.0.1:7005 [TICKS_PER_SECOND]
 nc -u 127.0.0.1 7005        then type: join anna, move 1 -1, leave
 """
 
-import asyncio
 import itertools
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+import sennit
 from sennit import net
 
 MOST_PLAYERS, PATIENCE = 100, 50  # ticks without a word
@@ -66,11 +66,9 @@ def make_service(url: str, ticks_per_second: float) -> net.Service:
     @service.background
     async def keep_time() -> None:
         """Tick at a steady pace: a late tick does not move the next one."""
-        now = asyncio.get_running_loop().time
-        began = now()
-        for number in itertools.count(1):
-            await asyncio.sleep(began + number / ticks_per_second - now())
-            game.tick(number)
+        numbers = itertools.count(1)
+        beat = sennit.LoopingCall(lambda: game.tick(next(numbers)))
+        await beat.start(1 / ticks_per_second, now=False)
 
     return service
 

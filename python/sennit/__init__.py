@@ -22,19 +22,38 @@ from sennit.deferred import (
     succeed,
 )
 from sennit.errors import SennitError
-from sennit.reactor import EventLoopPolicy, Reactor, current_reactor, run
+from sennit.reactor import (
+    CooperativeTask,
+    Cooperator,
+    DelayedCall,
+    EventLoopPolicy,
+    LoopingCall,
+    Reactor,
+    call_later,
+    cooperate,
+    current_reactor,
+    defer_later,
+    run,
+)
 
 __all__ = [
+    "CooperativeTask",
+    "Cooperator",
     "Deferred",
     "DeferredList",
     "DeferredLock",
     "DeferredQueue",
     "DeferredSemaphore",
+    "DelayedCall",
     "EventLoopPolicy",
     "Failure",
+    "LoopingCall",
     "Reactor",
     "SennitError",
+    "call_later",
+    "cooperate",
     "current_reactor",
+    "defer_later",
     "ensure_deferred",
     "fail",
     "first_success",

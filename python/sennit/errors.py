@@ -12,6 +12,7 @@
     ├── DeadlineError (also TimeoutError)          nobody: it took longer than was allowed
     ├── BusyError                                  you: it does something else already
     ├── AlreadyFiredError (also InvalidStateError) you: a Deferred has its result already
+    ├── NotActiveError (also InvalidStateError)    you: it is over, or was never begun
     ├── WrongThreadError (also RuntimeError)       you: it belongs to another thread
     ├── FirstError                                 one of several: the first that failed
     ├── OverloadedError                            a limit has refused it
@@ -45,6 +46,7 @@ __all__ = [
     "IncompleteReadError",
     "InternalError",
     "LocalProtocolError",
+    "NotActiveError",
     "OverloadedError",
     "RemoteProtocolError",
     "SennitError",
@@ -144,6 +146,10 @@ class BusyError(SennitError):
 
 class AlreadyFiredError(SennitError, asyncio.InvalidStateError):
     """A Deferred was to be fired that has been fired before."""
+
+
+class NotActiveError(SennitError, asyncio.InvalidStateError):
+    """The object is over, was cancelled, or was never begun."""
 
 
 class WrongThreadError(SennitError, RuntimeError):

@@ -236,6 +236,29 @@ def test_the_forwarder_drops_whom_it_cannot_serve():
             forwarder.wait_for("refused")
 
 
+def test_primes_for_two_with_netcat_and_socat(peer):
+    with (
+        Example("primes.py", "tcp://127.0.0.1:0", 0.01) as primes,
+        Peer(peer("nc"), "127.0.0.1", primes.port) as long,
+        Peer(peer("socat"), "-", f"TCP:127.0.0.1:{primes.port}") as short,
+    ):
+        long.say(b"1000000000\n")
+        long.hears(b"at ")
+        # A sum that takes hours is under way, and others are served meanwhile.
+        short.say(b"how many?\n100\n")
+        short.hears(b"say a number")
+        short.hears(b"25 primes")
+        long.hears(b"at ")
+        long.say(b"enough\n")
+        long.hears(b"stopped before its end")
+        long.say(b"10\n")
+        long.hears(b"4 primes")
+        long.say(b"1000000000\n")  # and nobody waits for the answer
+        long.hears(b"at ")
+        assert primes.stop() == 0
+        assert "Traceback" not in primes.output
+
+
 def test_the_game_with_netcat_and_socat(peer):
     with (
         Example("udp_game.py", "udp://127.0.0.1:0", 200) as game,

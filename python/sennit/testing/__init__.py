@@ -7,11 +7,13 @@ transports and servers, on socket pairs and a clock that is moved when nothing e
 from sennit.errors import DeadlockError
 from sennit.testing.entry import connected_pair, run
 from sennit.testing.link import Link
+from sennit.testing.manual_clock import Clock
 from sennit.testing.network import Network
 from sennit.testing.reactor import Reactor
 from sennit.testing.relay import Connection
 
 __all__ = [
+    "Clock",
     "Connection",
     "DeadlockError",
     "Link",
