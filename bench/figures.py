@@ -17,6 +17,7 @@ from typing import Any
 import figures_client
 import figures_files
 import figures_handlers
+import figures_processes
 import figures_soak
 import figures_tls
 import figures_transfer
@@ -213,6 +214,7 @@ for room in (
     figures_transfer,
     figures_files,
     figures_handlers,
+    figures_processes,
     figures_client,
     figures_soak,
 ):

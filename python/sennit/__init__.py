@@ -22,7 +22,15 @@ from sennit.deferred import (
     succeed,
 )
 from sennit.errors import SennitError
-from sennit.reactor import EventLoopPolicy, Reactor, current_reactor, run
+from sennit.reactor import (
+    EventLoopPolicy,
+    ProcessPool,
+    Reactor,
+    current_reactor,
+    defer_to_executor,
+    defer_to_process,
+    run,
+)
 
 __all__ = [
     "Deferred",
@@ -32,9 +40,12 @@ __all__ = [
     "DeferredSemaphore",
     "EventLoopPolicy",
     "Failure",
+    "ProcessPool",
     "Reactor",
     "SennitError",
     "current_reactor",
+    "defer_to_executor",
+    "defer_to_process",
     "ensure_deferred",
     "fail",
     "first_success",
