@@ -138,6 +138,12 @@ class Worker:
         assert state in NEXT_OF_WORKER[self.state], (self.state, state)
         self.state = state
 
+    def _take_call(self) -> Call | None:
+        call, self.call = self.call, None
+        if call is not None:
+            call.worker = None
+        return call
+
     # -- a call ----------------------------------------------------------------------------------
 
     def run(self, call: Call, parcel: Parcel) -> None:
@@ -157,9 +163,7 @@ class Worker:
         # The call was cancelled, or its worker has died meanwhile, without having heard of it.
         if not filled.cancelled() and filled.exception() is None:
             os.close(filled.result())
-        if self.state is WorkerState.PACKING:
-            self._enter(WorkerState.IDLE)
-            self._owner.worker_idle(self)
+        self._unpack()
 
     def _give(self, call: Call, parcel: Parcel, filled: asyncio.Future[int] | None) -> None:
         try:
@@ -167,12 +171,24 @@ class Worker:
         except (BrokenPipeError, ConnectionResetError):
             # It has died in this moment, and nobody has told us yet.
             self._leave()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - it is the call's
             refused = TransferError(f"{call.name} cannot be sent to a process: {error}")
             refused.__cause__ = error
-            self._finish(Failure(refused))
+            # Later, because the pool is giving out calls.
+            self._loop.call_soon(self._refuse, call, refused)
         else:
             self._enter(WorkerState.RUNNING)
+
+    def _refuse(self, call: Call, error: TransferError) -> None:
+        if self.call is call:
+            self._finish(Failure(error))
+        else:
+            self._unpack()
+
+    def _unpack(self) -> None:
+        if self.state is WorkerState.PACKING:
+            self._enter(WorkerState.IDLE)
+            self._owner.worker_idle(self)
 
     def _receive(self) -> None:
         try:
@@ -200,15 +216,14 @@ class Worker:
 
         name, pid = call.name, self.pid
         _aside(self._loop, lambda: _open(message, name, pid), opened)
-        self.call = call.worker = None
+        self._take_call()
         if self.state is WorkerState.RUNNING:
             self._enter(WorkerState.IDLE)
             self._owner.worker_idle(self)
 
     def _finish(self, result: Any) -> None:
-        call, self.call = self.call, None
+        call = self._take_call()
         assert call is not None
-        call.worker = None
         if self.state is not WorkerState.LEAVING:
             self._enter(WorkerState.IDLE)
         try:
@@ -219,8 +234,7 @@ class Worker:
 
     def forget_call(self) -> None:
         """Its call was cancelled: the end of the worker, if it has begun."""
-        assert self.call is not None
-        self.call = self.call.worker = None
+        self._take_call()
         if self.state is not WorkerState.PACKING:
             self._signal(signal.SIGKILL)
             self._leave()
@@ -261,10 +275,7 @@ class Worker:
         self._enter(WorkerState.LEAVING)
         if not self._loop.is_closed():
             self._timer = self._loop.call_later(LEAVING_TIME, self._signal, signal.SIGKILL)
-        call = None
-        if was_packing and self.call is not None:
-            call, self.call = self.call, None
-            call.worker = None
+        call = self._take_call() if was_packing else None
         self._owner.worker_leaving(self, call)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -278,10 +289,9 @@ class Worker:
             # A result that it has sent before is there by now.
             self._receive()
         self._release()
-        call, self.call = self.call, None
+        call = self._take_call()
         try:
             if call is not None:
-                call.worker = None
                 message = f"process worker {self.pid} {_ending(exit_code)} while it ran {call.name}"
                 error = ProcessDiedError(message, pid=self.pid, exit_code=exit_code)
                 self._owner.call_ended(call, Failure(error))

@@ -57,9 +57,9 @@ class ProcessPool:
     stops the pool at the end of the block.
 
     A worker is a fresh interpreter (nothing is forked). Functions travel by reference, so they
-    stand at the top level of a module. Arguments are pickled when a worker takes the call, so nobody may
-    change them before its end. Context variables do not travel. Arrays arrive as private memory:
-    writable, and nobody else sees what is written.
+    stand at the top level of a module. Arguments are pickled when a worker takes the call, so
+    nobody may change them before its end. Context variables do not travel. Arrays arrive as
+    private memory: writable, and nobody else sees what is written.
 
     Attributes:
         size: How many processes there are at most.
