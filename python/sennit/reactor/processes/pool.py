@@ -345,6 +345,8 @@ class ProcessPool:
     def _close_after_fork(self) -> None:
         for worker in self._workers:
             worker.close_after_fork()
+        self._workers.clear()
+        self._idle.clear()
         self._close_lifeline()
         self._enter(PoolState.STOPPED)
 

@@ -80,14 +80,17 @@ def _reply(end: socket.socket, answer: Parcel) -> None:
 
 
 def _die_with(lifeline: int) -> None:
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    # Who is told, and how, belongs to the open file, which all workers have inherited: one of our own.
+    own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(own, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
     poll = select.poll()
     poll.register(lifeline, 0)
     if poll.poll(0):
         # It was gone before.
         raise SystemExit(1)
+    os.close(lifeline)
 
 
 def _answer(message: Message, setup: program.Setup) -> Parcel:
