@@ -1,34 +1,35 @@
-"""What the tests of processes let workers do; a module of its own, so that workers can import it."""
+"""What the tests of processes let workers do; a module, so that workers can import it."""
 
 import contextvars
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 place = contextvars.ContextVar("place", default="nowhere")
 here: list[int] = []
 
 
-class Sturdy(Exception):
+class SturdyError(Exception):
     """Travels whole."""
 
 
-class Fragile(Exception):
+class FragileError(Exception):
     """Can be pickled, and not be rebuilt."""
 
     def __init__(self, first, second):
         super().__init__(f"{first} and {second}")
 
 
-class Sealed(Exception):
+class SealedError(Exception):
     """Cannot be pickled."""
 
     def __reduce__(self):
         raise RuntimeError("it is sealed")
 
 
-class Mute(Exception):
+class MuteError(Exception):
     """Has no text."""
 
     def __str__(self):
@@ -47,7 +48,7 @@ def raise_from(cause):
     try:
         raise_it(KeyError, cause)
     except KeyError as error:
-        raise Sturdy("it has a cause") from error
+        raise SturdyError("it has a cause") from error
 
 
 def pid():
@@ -95,7 +96,7 @@ def total(parts):
 
 def count(path, word):
     """Append a line; small appends do not mix."""
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(f"{word}\n")
     return word
 
@@ -116,7 +117,7 @@ def hold(folder, result=None, deaf=False):
 
 
 def descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def busy():

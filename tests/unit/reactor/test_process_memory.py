@@ -1,4 +1,4 @@
-"""Large objects between processes: whole, without a copy where that can be, and nothing is left of them."""
+"""Large objects between processes: whole, and nothing is left of them."""
 
 import asyncio
 import gc
@@ -18,13 +18,13 @@ LIMITS = (messages.INLINE, handle._ASIDE)
 
 
 def descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def memory_files(pid="self"):
     """Those that a process has open, and those that it has mapped."""
     folder = Path(f"/proc/{pid}")
-    opened = [os.readlink(one) for one in (folder / "fd").iterdir() if one.is_symlink()]
+    opened = [str(one.readlink()) for one in (folder / "fd").iterdir() if one.is_symlink()]
     mapped = (folder / "maps").read_text().splitlines()
     return sum("memfd:sennit" in line for line in (*opened, *mapped))
 
@@ -209,10 +209,14 @@ def test_a_worker_that_is_killed_leaves_no_memory(errands, gate):
 def test_a_message_above_the_limit_is_refused_both_ways(errands):
     async def main():
         async with sennit.ProcessPool(1, max_message_size=100_000) as pool:
-            with pytest.raises(TransferError, match=r"200,0\d\d bytes, limit 100,000 \(max_message"):
+            with pytest.raises(
+                TransferError, match=r"200,0\d\d bytes, limit 100,000 \(max_message"
+            ):
                 await pool.defer(errands.same, bytes(200_000))
             assert pool.statistics()["started"] == 0
-            with pytest.raises(TransferError, match=r"bytes has returned.*limit 100,000 \(max_mess"):
+            with pytest.raises(
+                TransferError, match=r"bytes has returned.*limit 100,000 \(max_mess"
+            ):
                 await pool.defer(bytes, 200_000)
             assert len(await pool.defer(bytes, 90_000)) == 90_000
 

@@ -1,4 +1,4 @@
-"""Processes of whole programs: the main module, the end of the loop, of the interpreter, of the parent."""
+"""Processes of whole programs: the main module; the end of the loop, and of the parent."""
 
 import asyncio
 import os

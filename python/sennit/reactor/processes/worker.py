@@ -80,7 +80,7 @@ def _reply(end: socket.socket, answer: Parcel) -> None:
 
 
 def _die_with(lifeline: int) -> None:
-    # Who is told, and how, belongs to the open file, which all workers have inherited: one of our own.
+    # Who is told, and how, belongs to the open file, and all workers have inherited one: a new one.
     own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
