@@ -36,6 +36,9 @@ class Reactor(Later, Datagrams):
             end_with_loop(self)
         super().close()
 
+    def _hold_time(self, change: int) -> None:
+        """Told how many more processes work for the loop; a clock that jumps waits for them."""
+
     def __repr__(self) -> str:
         state = "closed" if self.is_closed() else "running" if self.is_running() else "idle"
         return f"<sennit.Reactor {state} debug={self.get_debug()}>"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sennit
+from sennit import testing
 
 FOLDER = Path(__file__).parent
 PATIENCE = 60
@@ -223,6 +224,17 @@ def test_closing_a_loop_of_asyncio_alone_is_found_out(errands):
     other = sennit.run(main())
     assert pid != other
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_simulated_clock_waits_for_processes_that_work(errands):
+    async def main():
+        hour = asyncio.ensure_future(asyncio.sleep(3600))
+        assert await sennit.defer_to_process(errands.same, 1) == 1
+        assert not hour.done()
+        # None works now, so an hour takes no time.
+        await hour
+
+    testing.run(main(), seed=1)
 
 
 BUSY = """

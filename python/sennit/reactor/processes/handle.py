@@ -34,7 +34,7 @@ from sennit.reactor.processes.messages import (
     socket_pair,
     transmit,
 )
-from sennit.reactor.processes.states import NEXT_OF_WORKER, WorkerState
+from sennit.reactor.processes.states import AT_REST, NEXT_OF_WORKER, WorkerState
 from sennit.reactor.processes.worker import name_of
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class Worker:
         self.call: Call | None = None
         self.calls = 0
         self._timer: asyncio.TimerHandle | None = None
+        # A Reactor is told how many processes work: on a simulated clock no time passes meanwhile.
+        self._hold_time = getattr(loop, "_hold_time", _count_nothing)
         with contextlib.ExitStack() as undo:
             self._end, theirs = socket_pair()
             undo.callback(self._end.close)
@@ -136,7 +138,9 @@ class Worker:
 
     def _enter(self, state: WorkerState) -> None:
         assert state in NEXT_OF_WORKER[self.state], (self.state, state)
-        self.state = state
+        was_at_rest, self.state = self.state in AT_REST, state
+        if was_at_rest != (state in AT_REST):
+            self._hold_time(1 if was_at_rest else -1)
 
     def _take_call(self) -> Call | None:
         call, self.call = self.call, None
@@ -152,22 +156,21 @@ class Worker:
         self.calls += 1
         self._enter(WorkerState.PACKING)
         if parcel.size < _ASIDE:
-            self._give(call, parcel, None)
+            self._give(call, parcel)
         else:
-            _aside(self._loop, parcel.fill, lambda filled: self._packed(call, parcel, filled))
+            _aside(self._loop, parcel.fill, lambda _filled: self._packed(call, parcel))
 
-    def _packed(self, call: Call, parcel: Parcel, filled: asyncio.Future[int]) -> None:
+    def _packed(self, call: Call, parcel: Parcel) -> None:
         if self.call is call:
-            self._give(call, parcel, filled)
-            return
-        # The call was cancelled, or its worker has died meanwhile, without having heard of it.
-        if not filled.cancelled() and filled.exception() is None:
-            os.close(filled.result())
-        self._unpack()
+            self._give(call, parcel)
+        else:
+            # The call was cancelled, or its worker has died, without having heard of it.
+            self._unpack()
 
-    def _give(self, call: Call, parcel: Parcel, filled: asyncio.Future[int] | None) -> None:
+    def _give(self, call: Call, parcel: Parcel) -> None:
         try:
-            transmit(self._end, parcel, filled.result() if filled is not None else -1)
+            # If there was no memory for it in the thread, this tries again, and says so.
+            transmit(self._end, parcel)
         except (BrokenPipeError, ConnectionResetError):
             # It has died in this moment, and nobody has told us yet.
             self._leave()
@@ -211,11 +214,12 @@ class Worker:
             self._finish_aside(message, self.call)
 
     def _finish_aside(self, message: Message, call: Call) -> None:
-        def opened(future: asyncio.Future[Any]) -> None:
-            self._owner.call_ended(call, future.result())
-
         name, pid = call.name, self.pid
-        _aside(self._loop, lambda: _open(message, name, pid), opened)
+        _aside(
+            self._loop,
+            lambda: _open(message, name, pid),
+            lambda result: self._owner.call_ended(call, result),
+        )
         self._take_call()
         if self.state is WorkerState.RUNNING:
             self._enter(WorkerState.IDLE)
@@ -309,6 +313,10 @@ class Worker:
         os.close(self._pidfd)
 
 
+def _count_nothing(_change: int) -> None:
+    """Other loops know no other time than the system's."""
+
+
 def _start(channel: int, lifeline: int) -> subprocess.Popen[bytes]:
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
     source = _START.format(root=_ROOT, channel=channel, lifeline=lifeline)
@@ -325,22 +333,22 @@ def _start(channel: int, lifeline: int) -> subprocess.Popen[bytes]:
 
 
 def _aside(
-    loop: asyncio.AbstractEventLoop,
-    work: Callable[[], Any],
-    done: Callable[[asyncio.Future[Any]], None],
+    loop: asyncio.AbstractEventLoop, work: Callable[[], Any], done: Callable[[Any], None]
 ) -> None:
-    """Do something in a thread, so that the loop goes on."""
-    future: asyncio.Future[Any]
-    try:
-        future = loop.run_in_executor(None, work)
-    except RuntimeError:
-        # The loop ends, and has no threads any more.
-        future = loop.create_future()
+    """Do something in a thread, so that the loop goes on; `done` gets the result or a Failure."""
+
+    def attempt() -> Any:
         try:
-            future.set_result(work())
+            return work()
         except Exception as error:  # noqa: BLE001 - it is the call's
-            future.set_exception(error)
-    future.add_done_callback(done)
+            return Failure(error)
+
+    try:
+        future = loop.run_in_executor(None, attempt)
+    except Exception:  # noqa: BLE001 - the threads are busy, or have ended with the loop
+        loop.call_soon(done, attempt())
+    else:
+        future.add_done_callback(lambda done_one: done(done_one.result()))
 
 
 def _open(message: Message, name: str, pid: int) -> Any:

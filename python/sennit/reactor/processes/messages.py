@@ -75,12 +75,13 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 class Parcel:
     """A message that was pickled and is not sent yet."""
 
-    __slots__ = ("buffers", "kind", "mentions_main", "pickled", "pieces", "size")
+    __slots__ = ("buffers", "descriptor", "kind", "mentions_main", "pickled", "pieces", "size")
 
     def __init__(self, kind: Kind, pieces: list[Any], buffers: list[memoryview]) -> None:
         self.kind = kind
         self.pieces = [memoryview(piece).cast("B") for piece in pieces]
         self.buffers = buffers
+        self.descriptor = -1
         self.mentions_main = any(
             program.mentions_main(piece) for piece in self.pieces if len(piece) <= _FRAME
         )
@@ -95,8 +96,8 @@ class Parcel:
         """Whether it needs a memory file."""
         return self.size > INLINE
 
-    def fill(self) -> int:
-        """The memory file with everything; its descriptor is the caller's to close."""
+    def fill(self) -> None:
+        """Make the memory file with everything; it is closed after it was sent, or with the object."""
         sizes = memoryview(struct.pack(f"={len(self.buffers)}Q", *map(len, self.buffers)))
         parts, end = [], 0
         for piece in (sizes, *self.pieces):
@@ -106,7 +107,15 @@ class Parcel:
             end = _aligned(end)
             parts.append((end, buffer))
             end += len(buffer)
-        return memory.fill(parts, self.size)
+        self.descriptor = memory.fill(parts, self.size)
+
+    def close(self) -> None:
+        """Give the memory file back."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    __del__ = close
 
 
 def _aligned(offset: int) -> int:
@@ -154,27 +163,19 @@ def encode(kind: Kind, value: object, max_size: int) -> Parcel:
     return parcel
 
 
-def transmit(end: socket.socket, parcel: Parcel, descriptor: int = -1) -> None:
-    """Send a message.
-
-    Args:
-        end: The socket.
-        parcel: The message.
-        descriptor: Its memory file, if that is filled already; it is closed.
-    """
+def transmit(end: socket.socket, parcel: Parcel) -> None:
+    """Send a message; its memory file is made if it is not there yet."""
     kind, count, pickled = parcel.kind, len(parcel.buffers), parcel.pickled
     if not parcel.is_large:
         header = _HEADER.pack(kind, parcel.mentions_main, count, pickled, 0)
         end.sendmsg([header, *parcel.pieces])
         return
-    if descriptor < 0:
-        descriptor = parcel.fill()
-    try:
-        header = _HEADER.pack(kind, parcel.mentions_main, count, pickled, parcel.size)
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))
-        end.sendmsg([header], [rights])
-    finally:
-        os.close(descriptor)
+    if parcel.descriptor < 0:
+        parcel.fill()
+    header = _HEADER.pack(kind, parcel.mentions_main, count, pickled, parcel.size)
+    right = _DESCRIPTOR.pack(parcel.descriptor)
+    end.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, right)])
+    parcel.close()
 
 
 class Message:
@@ -225,6 +226,8 @@ class Message:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    __del__ = close
 
 
 def receive(end: socket.socket) -> Message | None:

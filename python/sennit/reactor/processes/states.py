@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["NEXT_OF_POOL", "NEXT_OF_WORKER", "PoolState", "WorkerState"]
+__all__ = ["AT_REST", "NEXT_OF_POOL", "NEXT_OF_WORKER", "PoolState", "WorkerState"]
 
 
 class PoolState(enum.Enum):
@@ -43,3 +43,6 @@ NEXT_OF_WORKER: dict[WorkerState, set[WorkerState]] = {
     WorkerState.LEAVING: {WorkerState.DEAD},
     WorkerState.DEAD: set(),
 }
+
+AT_REST = {WorkerState.IDLE, WorkerState.DEAD}
+"""Nothing is to be expected of it."""
