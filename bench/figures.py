@@ -18,6 +18,7 @@ import figures_client
 import figures_deferred
 import figures_files
 import figures_handlers
+import figures_processes
 import figures_soak
 import figures_tls
 import figures_transfer
@@ -214,6 +215,7 @@ for room in (
     figures_transfer,
     figures_files,
     figures_handlers,
+    figures_processes,
     figures_client,
     figures_deferred,
     figures_soak,

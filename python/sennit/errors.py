@@ -16,6 +16,8 @@
     ├── WrongThreadError (also RuntimeError)       you: it belongs to another thread
     ├── FirstError                                 one of several: the first that failed
     ├── OverloadedError                            a limit has refused it
+    ├── TransferError (also TypeError)             you: it cannot travel between processes
+    ├── ProcessDiedError                           a process: it ended while it ran your call
     ├── ConfigError (also ValueError)              you: a setting makes no sense
     ├── DeadlockError (also RuntimeError)          you: everybody waits and nothing can happen
     └── InternalError                              us: please report it
@@ -48,9 +50,11 @@ __all__ = [
     "LocalProtocolError",
     "NotActiveError",
     "OverloadedError",
+    "ProcessDiedError",
     "RemoteProtocolError",
     "SennitError",
     "StatusError",
+    "TransferError",
     "WrongThreadError",
 ]
 
@@ -176,6 +180,24 @@ class FirstError(SennitError):
 
 class OverloadedError(SennitError):
     """A limit has refused it; later it may work."""
+
+
+class TransferError(SennitError, TypeError):
+    """A function, an argument, a result or an error cannot travel from one process to another."""
+
+
+class ProcessDiedError(SennitError):
+    """A worker process has ended while it ran a call.
+
+    Attributes:
+        pid: The number that the process had; 0 if nobody has said.
+        exit_code: Its exit code, or the negative number of the signal that has killed it.
+    """
+
+    def __init__(self, message: str, *, pid: int = 0, exit_code: int = 0) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.exit_code = exit_code
 
 
 class ConfigError(SennitError, ValueError):

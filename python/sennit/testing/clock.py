@@ -94,6 +94,9 @@ class Timed(sennit.reactor.Reactor):
         finally:
             self._holds -= 1
 
+    def _hold_time(self, change: int) -> None:
+        self._holds += change
+
     def run_in_executor(  # type: ignore[override]
         self, executor: concurrent.futures.Executor | None, func: Callable[..., _T], *args: Any
     ) -> asyncio.Future[_T]:
