@@ -255,7 +255,12 @@ impl Application<Idle> for App {
     ) -> Option<Open> {
         let open: Open = (connection.clone(), serial, head.target.to_owned());
         if let Some(size) = head.target.strip_prefix("/size/") {
-            self.reply(reactor, connection, serial, &vec![b'x'; size.parse().unwrap()]);
+            self.reply(
+                reactor,
+                connection,
+                serial,
+                &vec![b'x'; size.parse().unwrap_or(1).min(1 << 22)],
+            );
         } else if head.target == "/body" {
             match connection.ask_for_body(
                 reactor,
