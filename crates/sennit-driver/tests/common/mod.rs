@@ -259,7 +259,7 @@ impl Application<Idle> for App {
                 reactor,
                 connection,
                 serial,
-                &vec![b'x'; size.parse().unwrap_or(1).min(1 << 22)],
+                &vec![b'x'; size.parse().unwrap_or(1).min(8_000_000)],
             );
         } else if head.target == "/body" {
             match connection.ask_for_body(
