@@ -73,7 +73,7 @@ class Failure:
 
     def full(self) -> str:
         """The exception with traceback and causes, and in debug mode the story of its chain."""
-        return "".join(traceback.format_exception(self.value))
+        return "".join(traceback.format_exception(self.type, self.value, self.traceback))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A traceback does not travel.

@@ -64,6 +64,13 @@ def test_brief_and_full_text():
     assert failure.full().endswith("ValueError: no\n")
 
 
+def test_the_full_text_is_of_the_chain_and_not_of_who_awaited_it():
+    failure = caught()
+    with pytest.raises(ValueError, match="no"):
+        failure.raise_exception()
+    assert "raise_exception" not in failure.full()
+
+
 def test_it_travels_without_its_traceback():
     failure = pickle.loads(pickle.dumps(caught()))
     assert failure.brief() == "ValueError: no"

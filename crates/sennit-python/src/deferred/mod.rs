@@ -22,7 +22,7 @@
 //! | --- | --- | --- |
 //! | Waiting | Value, Raised, Wrapped | `callback`, `errback`, `cancel` |
 //! | Value, Raised, Wrapped | each of them | a callback or errback has run |
-//! | Raised | Wrapped | an errback is about to be called: it gets a `Failure` |
+//! | Raised | Wrapped | an errback is about to be called, or it is awaited: a `Failure` is made |
 
 mod adding;
 mod awaiting;
