@@ -35,6 +35,7 @@ _makers: list[CodeType] = []
 def maker(function: _Function) -> _Function:
     """Mark a function that makes Deferreds for its caller: that is where they were made."""
     _makers.append(cast("FunctionType", function).__code__)
+    core.set_deferred_helpers(makers=tuple(_makers))
     return function
 
 
@@ -138,7 +139,6 @@ def install() -> None:
         refuse=_refuse,
         tell=_tell,
         describe=_describe,
-        makers=tuple(_makers),
     )
     if sys.flags.dev_mode or os.environ.get("PYTHONASYNCIODEBUG"):
         set_debug(True)

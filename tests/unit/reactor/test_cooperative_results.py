@@ -55,6 +55,7 @@ def test_an_error_nobody_waits_for_is_reported(cooperator, clock, caplog):
     clock.advance(0)
     gc.collect()
     assert "nobody took the error" in caplog.text
+    assert f"made at {__file__}" in caplog.text
     assert "on purpose" in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_an_error_of_the_function_is_the_result(clock):
     clock.advance(1)
     with pytest.raises(ZeroDivisionError):
         deferred.result()
+
+
+def test_an_error_nobody_takes_is_reported_with_the_place(clock, caplog):
+    sennit.defer_later(1, lambda: 1 / 0, clock=clock)
+    clock.advance(1)
+    gc.collect()
+    assert f"made at {__file__}" in caplog.text
 
 
 def test_what_the_function_returns_is_waited_for(clock):

@@ -123,6 +123,7 @@ def test_an_error_nobody_takes_is_reported(clock, caplog):
     sennit.LoopingCall(lambda: 1 / 0, clock=clock).start(1)
     gc.collect()  # the traceback knows the frames, and they know the Deferred
     assert "nobody took the error" in caplog.text
+    assert f"made at {__file__}" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -10,7 +10,8 @@ from collections import deque
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from sennit.deferred import Deferred, Failure, ensure_deferred, fail
+from sennit.deferred import Deferred, Failure, ensure_deferred
+from sennit.deferred.reporting import maker
 from sennit.errors import ClosedError, ConfigError, NotActiveError
 from sennit.reactor.time.clock import call_next_turn, clock_or_loop
 
@@ -35,6 +36,7 @@ class _State(enum.Enum):
 class CooperativeTask:
     """One iterator of a `Cooperator`."""
 
+    @maker
     def __init__(self, cooperator: Cooperator, iterable: Iterable[Any]) -> None:
         """Begin; `cooperate` is the way to make one."""
         self._cooperator = cooperator
@@ -48,8 +50,9 @@ class CooperativeTask:
         self._is_ready = True
         self._error: BaseException | Failure | None = None
         self._observers: list[Deferred[Any]] = []
-        # An error that nobody waits for is reported as that of any Deferred: when it dies.
-        self._unheard: Deferred[Any] | None = None
+        # Fails if nobody waits for the work. Then it is reported as any Deferred is: when it dies,
+        # with the place that has asked for the work.
+        self._unheard: Deferred[Any] = Deferred()
 
     def pause(self) -> None:
         """Take no step until `resume`. Pauses add up: each needs its own `resume`."""
@@ -85,15 +88,15 @@ class CooperativeTask:
         else:
             self._finish(_State.STOPPED, ClosedError("the work was stopped before its end"))
 
+    @maker
     def when_done(self) -> Deferred[Any]:
         """Fires with what was given to `cooperate` when that has come to its end.
 
         It fails with the error of the work, or a `ClosedError` if that was stopped. Each call gives
         another Deferred. Cancelling one gives up waiting; the work goes on.
         """
-        if self._unheard is not None:
+        if self._unheard.done():
             self._unheard.add_errback(lambda _failure: None)
-            self._unheard = None
         deferred: Deferred[Any] = Deferred()
         if self._state is _State.RUNNING:
             self._observers.append(deferred)
@@ -114,7 +117,7 @@ class CooperativeTask:
         for deferred in observers:
             self._tell(deferred)
         if state is _State.FAILED and not observers:
-            self._unheard = fail(error)
+            self._unheard.errback(error)
 
     def _close(self) -> BaseException | None:
         """Let a generator leave its blocks; the error that it has left with."""
@@ -140,7 +143,7 @@ class CooperativeTask:
             if self._state is _State.RUNNING:
                 self._finish(_State.FAILED, error)
             else:
-                self._unheard = fail(error)
+                self._unheard.errback(error)
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 raise
             return
@@ -151,7 +154,7 @@ class CooperativeTask:
         if self._state is not _State.RUNNING:
             # It has stopped itself, which a generator at work cannot be closed for.
             if (left_with := self._close()) is not None:
-                self._unheard = fail(left_with)
+                self._unheard.errback(left_with)
         elif yielded is _END:
             self._finish(_State.DONE)
         elif inspect.isawaitable(yielded):
@@ -224,6 +227,7 @@ class Cooperator:
         self._scheduled_on: Clock | None = None
         self._turns = self._steps = 0
 
+    @maker
     def cooperate(self, iterator: Iterable[Any]) -> CooperativeTask:
         """Run an iterator to its end in small steps; what it yields is thrown away.
 
@@ -303,6 +307,7 @@ class Cooperator:
 _ATTRIBUTE = "_sennit_cooperator"
 
 
+@maker
 def cooperate(iterator: Iterable[Any]) -> CooperativeTask:
     """Run an iterator to its end in small steps, beside all else that the running loop does.
 

@@ -16,6 +16,7 @@ from asyncio import format_helpers
 from typing import TYPE_CHECKING, Any
 
 from sennit.deferred import Deferred, maybe_deferred
+from sennit.deferred.reporting import maker
 from sennit.errors import ConfigError, NotActiveError
 from sennit.reactor.time.clock import check_seconds, clock_or_loop
 
@@ -202,6 +203,7 @@ def call_later(
     return DelayedCall(clock, clock.time() + delay, function, args)
 
 
+@maker
 def defer_later(
     delay: float,
     function: Callable[..., Any] | None = None,

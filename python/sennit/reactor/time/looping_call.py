@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from sennit.deferred import Deferred, Failure, maybe_deferred
 from sennit.deferred.bridges import patient
+from sennit.deferred.reporting import maker
 from sennit.errors import BusyError, ConfigError, NotActiveError
 from sennit.reactor.time.clock import call_next_turn, clock_or_loop
 from sennit.reactor.time.delayed_call import DelayedCall
@@ -116,6 +117,7 @@ class LoopingCall:
         """How many calls were made since it exists, and how many beats were skipped."""
         return {"calls": self._calls, "skipped": self._skipped}
 
+    @maker
     def start(self, interval: float, now: bool = True) -> Deferred[Self]:
         """Begin.
 
