@@ -119,6 +119,23 @@ def test_stop_without_grace_ends_every_call_one_way_or_the_other(run, errands, g
     assert written(path) == ["done"]
 
 
+def test_a_block_that_fails_waits_for_nobody(errands, gate):
+    async def main():
+        async def fail():
+            async with pool:
+                await gate.started()
+                raise ZeroDivisionError
+
+        pool = sennit.ProcessPool(1)
+        held = pool.defer(errands.hold, gate.folder)
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        with pytest.raises(ProcessDiedError, match="SIGTERM"):
+            await held
+
+    sennit.run(main())
+
+
 def test_stop_kills_who_does_not_listen(errands, gate, monkeypatch):
     monkeypatch.setattr(handle, "LEAVING_TIME", 0)
 

@@ -1,8 +1,10 @@
 """Processes of whole programs: the main module; the end of the loop, and of the parent."""
 
 import asyncio
+import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -19,7 +21,8 @@ PATIENCE = 60
 
 @pytest.fixture
 def script(tmp_path):
-    """Runs a script of its own file."""
+    """Runs a script of its own file; whatever of it is left at the end is killed."""
+    started = []
 
     def run(source, *arguments, module=False, wait=True):
         path = tmp_path / "script.py"
@@ -33,13 +36,20 @@ def script(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+        started.append(process)
         if not wait:
             return process
         out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    return run
+    yield run
+    for process in started:
+        # Its forks are of its group, and outlive it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def wait_gone(pids, then):
@@ -254,11 +264,20 @@ BUSY = """
 
 def test_no_worker_survives_a_parent_that_is_killed(script):
     process = script(BUSY.format(then="await busy"), wait=False)
-    with process:
-        pids = {int(process.stdout.readline()) for _ in range(2)}
-        assert len(pids) == 2
-        wait_gone(pids, process.kill)
-        assert process.communicate()[1] == ""
+    pids = {int(process.stdout.readline()) for _ in range(2)}
+    assert len(pids) == 2
+    wait_gone(pids, process.kill)
+    assert process.communicate()[1] == ""
+
+
+def test_ctrl_c_ends_the_program_and_not_its_workers_one_by_one(script):
+    process = script(BUSY.format(then="async with pool: await busy"), wait=False)
+    pids = {int(process.stdout.readline()) for _ in range(2)}
+    # A terminal sends it to every process of the program.
+    wait_gone(pids, lambda: os.killpg(process.pid, signal.SIGINT))
+    err = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == -signal.SIGINT
+    assert err.count("\nKeyboardInterrupt") == 1
 
 
 def test_a_fork_that_lives_on_keeps_no_worker_alive(script):
@@ -266,25 +285,19 @@ def test_a_fork_that_lives_on_keeps_no_worker_alive(script):
         BUSY.format(
             then="""
         import os, signal
-        child = os.fork()
-        if child == 0:
-            print(repr(pool), flush=True)
+        receiver, sender = os.pipe()
+        if os.fork() == 0:
+            os.write(sender, repr(pool).encode())
             signal.pause()
-        print(child, flush=True)
+        print(os.read(receiver, 1000).decode(), flush=True)
         await busy
         """
         ),
         wait=False,
     )
-    with process:
-        lines = [process.stdout.readline() for _ in range(4)]
-        child = next(int(line) for line in lines[2:] if line.strip().isdigit())
-        told = next(line for line in lines[2:] if not line.strip().isdigit())
-        try:
-            assert "stopped, 0 of 2 processes" in told
-            wait_gone({int(line) for line in lines[:2]}, process.kill)
-        finally:
-            os.kill(child, 9)
+    pids = {int(process.stdout.readline()) for _ in range(2)}
+    assert "stopped, 0 of 2 processes" in process.stdout.readline()
+    wait_gone(pids, process.kill)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +305,7 @@ def test_a_fork_that_lives_on_keeps_no_worker_alive(script):
 )
 def test_a_program_that_ends_while_workers_work(script, end, code):
     process = script(BUSY.format(then=f"sys.stdin.readline(); {end}"), wait=False)
-    with process:
-        pids = {int(process.stdout.readline()) for _ in range(2)}
-        wait_gone(pids, lambda: process.stdin.write("end\n") and process.stdin.flush())
-        process.communicate(timeout=PATIENCE)
+    pids = {int(process.stdout.readline()) for _ in range(2)}
+    wait_gone(pids, lambda: process.stdin.write("end\n") and process.stdin.flush())
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == code

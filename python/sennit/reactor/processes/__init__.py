@@ -49,5 +49,5 @@ def end_with_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 def _forget_closed() -> None:
     # A loop that was closed without a word to its asynchronous generators has told nobody.
-    for loop in [loop for loop in _pools if loop.is_closed()]:
+    for loop in [loop for loop in list(_pools) if loop.is_closed()]:
         end_with_loop(loop)

@@ -97,7 +97,7 @@ class Parcel:
         return self.size > INLINE
 
     def fill(self) -> None:
-        """Make the memory file of everything; it is closed when it was sent, or with the object."""
+        """Make the memory file with everything; closed when it was sent, or with the object."""
         sizes = memoryview(struct.pack(f"={len(self.buffers)}Q", *map(len, self.buffers)))
         parts, end = [], 0
         for piece in (sizes, *self.pieces):

@@ -54,7 +54,7 @@ class ProcessPool:
     """Processes that run functions beside the loop, on other cores.
 
     `await pool.defer(function, *args)` calls a function in a worker. `async with ProcessPool(...)`
-    stops the pool at the end of the block.
+    stops the pool at the end of the block; without grace if the block has failed.
 
     A worker is a fresh interpreter (nothing is forked). Functions travel by reference, so they
     stand at the top level of a module. Arguments are pickled when a worker takes the call, so
@@ -368,8 +368,8 @@ class ProcessPool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
-        await self.stop()
+    async def __aexit__(self, kind: object, *_error: object) -> None:
+        await self.stop(grace=_GRACE if kind is None else 0)
 
     def __repr__(self) -> str:
         counts = (
