@@ -22,7 +22,23 @@ from sennit.deferred import (
     succeed,
 )
 from sennit.errors import SennitError
-from sennit.reactor import EventLoopPolicy, Reactor, current_reactor, run
+from sennit.reactor import (
+    EventLoopPolicy,
+    File,
+    Reactor,
+    SharedLock,
+    SharedQueue,
+    ThreadPool,
+    blocking_call_from_thread,
+    call_from_thread,
+    call_in_thread,
+    current_reactor,
+    defer_to_thread,
+    open_file,
+    read_file,
+    run,
+    write_file,
+)
 
 __all__ = [
     "Deferred",
@@ -32,16 +48,27 @@ __all__ = [
     "DeferredSemaphore",
     "EventLoopPolicy",
     "Failure",
+    "File",
     "Reactor",
     "SennitError",
+    "SharedLock",
+    "SharedQueue",
+    "ThreadPool",
+    "blocking_call_from_thread",
+    "call_from_thread",
+    "call_in_thread",
     "current_reactor",
+    "defer_to_thread",
     "ensure_deferred",
     "fail",
     "first_success",
     "gather_results",
     "inline_callbacks",
     "maybe_deferred",
+    "open_file",
     "race",
+    "read_file",
     "run",
     "succeed",
+    "write_file",
 ]
