@@ -81,8 +81,23 @@ class Opening(Generic[AnyStr]):
 
     async def _open(self) -> File[AnyStr]:
         path, mode, options = self._arguments
-        function: Callable[..., Any] = open
-        return File(await defer_to_thread(function, path, mode, **options))
+        opened: list[Any] = []
+        is_wanted = True
+
+        def work() -> None:
+            opened.append(open(path, mode, **options))  # noqa: PTH123, SIM115 - any path; kept open
+            if not is_wanted:
+                opened[0].close()
+
+        try:
+            await defer_to_thread(work)
+        except BaseException:
+            # Cancelled while the thread was at it: one of the two closes what nobody will have.
+            is_wanted = False
+            for file in opened:
+                file.close()
+            raise
+        return File(opened[0])
 
     def __await__(self) -> Generator[Any, None, File[AnyStr]]:
         return self._open().__await__()

@@ -1,4 +1,4 @@
-"""The pool of threads: limits, names, order, cancelling, stopping; nothing lost, nothing run twice."""
+"""The pool: limits, names, order, cancelling, stopping; nothing lost, nothing run twice."""
 
 import asyncio
 import collections
