@@ -155,27 +155,39 @@ impl<J> JobQueue<J> {
         Some(job)
     }
 
+    /// What a thread finds without sleeping: a job, `Some(None)` if it is not needed any more, or nothing.
+    fn look(&self, inner: &mut Inner<J>) -> Option<Option<J>> {
+        let is_over = match inner.state {
+            State::Running => inner.counts.threads > inner.counts.size,
+            State::Draining => inner.jobs.is_empty(),
+            State::Stopped => true,
+        };
+        if is_over {
+            inner.counts.threads -= 1;
+            if !inner.jobs.is_empty() {
+                // Perhaps this very thread was woken for one of them.
+                self.call_one(inner);
+            }
+            return Some(None);
+        }
+        let (_, job) = inner.jobs.pop_front()?;
+        inner.counts.running += 1;
+        Some(Some(job))
+    }
+
+    /// The next job for a thread, if there is one at once: the same as [`JobQueue::next`] in `Some`, or `None` where
+    /// that would sleep.
+    pub fn next_nowait(&self) -> Option<Option<J>> {
+        self.look(&mut self.lock())
+    }
+
     /// The next job for a thread, which sleeps until there is one. `None`: it is not needed any more, and is not
     /// counted any more.
     pub fn next(&self) -> Option<J> {
         let mut inner = self.lock();
         loop {
-            let is_over = match inner.state {
-                State::Running => inner.counts.threads > inner.counts.size,
-                State::Draining => inner.jobs.is_empty(),
-                State::Stopped => true,
-            };
-            if is_over {
-                inner.counts.threads -= 1;
-                if !inner.jobs.is_empty() {
-                    // Perhaps this very thread was woken for one of them.
-                    self.call_one(&mut inner);
-                }
-                return None;
-            }
-            if let Some((_, job)) = inner.jobs.pop_front() {
-                inner.counts.running += 1;
-                return Some(job);
+            if let Some(found) = self.look(&mut inner) {
+                return found;
             }
             inner.idle += 1;
             loop {
@@ -273,17 +285,37 @@ impl<J> Inner<J> {
     }
 }
 
-/// Lets the calling thread begin only where it pushes nobody aside: a thread of a pool that is woken need not
-/// interrupt the loop that has woken it and still has the host's lock. Its share of the processor stays the same,
-/// and what it starts is not concerned. Where a policy was chosen already that stays.
-pub fn give_way() {
-    // SAFETY: no pointers but to a live structure; an error leaves everything as it was.
+/// A thread that gives way: when it is woken it pushes nobody aside, so that it does not interrupt the loop which has
+/// woken it and still has the host's lock.
+///
+/// It is for the time of sleeping and of waiting for that lock. What a job starts would inherit it, and a job is not to
+/// run otherwise than it would elsewhere. Where a policy was chosen already, that stays.
+#[derive(Debug)]
+pub struct GivingWay {
+    is_ours: bool,
+}
+
+fn set_policy(policy: libc::c_int) -> bool {
+    // SAFETY: a live structure, for which zeroes mean no priority; an error leaves everything as it was.
     unsafe {
-        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
-            let mut parameters: libc::sched_param = std::mem::zeroed();
-            parameters.sched_priority = 0;
-            let policy = libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK;
-            libc::sched_setscheduler(0, policy, &raw const parameters);
+        let parameters: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, policy, &raw const parameters) == 0
+    }
+}
+
+impl GivingWay {
+    /// From now on, for the calling thread.
+    pub fn begin() -> Self {
+        // SAFETY: no pointers; the calling thread.
+        let is_usual = unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER;
+        GivingWay { is_ours: is_usual && set_policy(libc::SCHED_BATCH) }
+    }
+}
+
+impl Drop for GivingWay {
+    fn drop(&mut self) {
+        if self.is_ours {
+            set_policy(libc::SCHED_OTHER);
         }
     }
 }

@@ -89,3 +89,32 @@ impl Waker {
         drop(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sleep_is_one_wake() {
+        let waker = Waker::new().expect("an eventfd");
+        assert!(waker.call().is_none());
+        assert!(!waker.fall_asleep());
+        assert!(waker.wake_up());
+        assert!(waker.fall_asleep());
+        assert!(waker.call().is_some());
+        assert!(waker.call().is_none());
+    }
+
+    #[test]
+    fn a_wake_that_is_under_way_keeps_the_descriptor() {
+        let waker = Waker::new().expect("an eventfd");
+        let descriptor = waker.descriptor();
+        assert!(waker.fall_asleep());
+        let wake = waker.call().expect("a wake");
+        waker.close();
+        assert_eq!(waker.descriptor(), -1);
+        // SAFETY: no pointers; asks whether the descriptor is open.
+        assert!(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } >= 0);
+        wake.send();
+    }
+}

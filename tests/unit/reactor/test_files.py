@@ -1,4 +1,4 @@
-"""Files without blocking the loop: operations in order, lines read ahead, files replaced at once."""
+"""Files without blocking the loop: operations in order, lines read ahead, files replaced whole."""
 
 import asyncio
 import errno
@@ -92,7 +92,7 @@ def test_lines_come_many_at_a_visit_to_a_thread(text, mode):
 @pytest.mark.parametrize("mode", ["r", "rb"])
 def test_an_operation_begins_behind_the_last_line_that_was_taken(text, mode):
     async def main():
-        with text.open(mode, encoding=None if "b" in mode else "utf-8") as plain:  # noqa: ASYNC230
+        with text.open(mode, encoding=None if "b" in mode else "utf-8") as plain:
             async with sennit.open_file(text, mode) as file:
                 for _ in range(100):
                     assert await file.readline() == plain.readline()

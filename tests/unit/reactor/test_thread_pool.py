@@ -2,7 +2,10 @@
 
 import asyncio
 import collections
+import os
 import random
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -66,6 +69,24 @@ def test_one_user_after_the_other_needs_one_thread():
         for _ in range(200):
             await sennit.defer_to_thread(int)
         assert asyncio.get_running_loop().threads.statistics()["threads"] == 1
+
+    run(main)
+
+
+def test_a_function_runs_under_the_usual_policy_and_so_does_what_it_starts():
+    def policies():
+        mine = os.sched_getscheduler(0)
+        started = subprocess.run(
+            [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"],
+            capture_output=True,
+            check=True,
+        )
+        return mine, int(started.stdout)
+
+    async def main():
+        usual = os.sched_getscheduler(0)
+        for _ in range(2):
+            assert await sennit.defer_to_thread(policies) == (usual, usual)
 
     run(main)
 

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use pyo3_ffi as ffi;
-use sennit_engine::threads::{JobQueue, Refusal, State};
+use sennit_engine::threads::{GivingWay, JobQueue, Refusal, State};
 use sennit_engine::waker::Wake;
 
 use super::call;
@@ -151,16 +151,21 @@ fn without_gil<T>(function: impl FnOnce() -> T) -> T {
 no_arguments!(work, PoolObject, |this| {
     let pool = this.object();
     let queue = Arc::clone(&this.fields().queue);
-    sennit_engine::threads::give_way();
     let mut wake: Option<Wake> = None;
     loop {
         let sent = wake.take();
-        let next = without_gil(|| {
+        let (next, giving_way) = without_gil(|| {
             if let Some(wake) = sent {
                 wake.send();
             }
-            queue.next()
+            if let Some(next) = queue.next_nowait() {
+                return (next, None);
+            }
+            let giving_way = GivingWay::begin();
+            (queue.next(), Some(giving_way))
         });
+        // Over when this thread has the GIL again.
+        drop(giving_way);
         let Some(call) = next else { break };
         let has_run = call::run(&call);
         if this.is_foreign() {
