@@ -37,6 +37,10 @@ _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 """All pools: at the interpreter's end their threads are sent home."""
 
 
+_running: set[asyncio.AbstractEventLoop] = set()
+"""The reactors that run in this process."""
+
+
 class ThreadPool(core.ThreadPool):
     """Threads that run functions, and a bounded queue of calls that wait for one.
 
@@ -248,6 +252,7 @@ def _end_threads() -> None:
 
 
 core.set_pool_helper(pool_of)
+os.register_at_fork(after_in_child=_running.clear)
 # Before the interpreter joins its threads and long before it ends: no thread asks for the GIL
 # afterwards.
 threading._register_atexit(_end_threads)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -276,10 +281,6 @@ def call_from_thread(function: Callable[..., object], /, *args: Any, **kwargs: A
     if kwargs:
         function = functools.partial(function, **kwargs)
     loop.call_soon_threadsafe(function, *args)
-
-
-_running: set[asyncio.AbstractEventLoop] = set()
-"""The reactors that run in this process."""
 
 
 def note_running(loop: asyncio.AbstractEventLoop) -> None:

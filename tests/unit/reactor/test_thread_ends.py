@@ -104,10 +104,16 @@ def test_run_finishes_what_was_given_to_threads():
 
 
 def test_the_shutdown_of_the_executor_gives_up_after_its_timeout(reactor):
-    gate = threading.Event()
+    gate, begun = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        return gate.wait()
 
     async def main():
-        call = sennit.defer_to_thread(gate.wait)
+        call = sennit.defer_to_thread(work)
+        while not begun.is_set():
+            await asyncio.sleep(0)
         with pytest.warns(RuntimeWarning, match="did not finish its work within 0 seconds"):
             await asyncio.get_running_loop().shutdown_default_executor(timeout=0)
         gate.set()

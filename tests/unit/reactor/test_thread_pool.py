@@ -227,10 +227,16 @@ def test_stopping_finishes_what_waits(gate):
 
 
 def test_stopping_fails_what_waits_if_it_is_told_to(gate):
+    begun = threading.Event()
+
+    def block():
+        begun.set()
+        return gate.wait()
+
     async def main():
         pool = sennit.ThreadPool(1)
-        first = pool.defer(gate.wait)
-        await until(lambda: pool.statistics()["running"] == 1)
+        first = pool.defer(block)
+        await until(begun.is_set)
         ran = []
         second = pool.defer(ran.append, 1)
         stopping = asyncio.create_task(pool.stop(grace=None, finish_waiting=False))
