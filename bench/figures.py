@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_client
+import figures_deferred
 import figures_files
 import figures_handlers
 import figures_soak
@@ -214,6 +215,7 @@ for room in (
     figures_files,
     figures_handlers,
     figures_client,
+    figures_deferred,
     figures_soak,
 ):
     FIGURES |= room.FIGURES

@@ -1,8 +1,8 @@
 """Sennit: the event-driven network engine for Python.
 
 `sennit.run(main())` runs a coroutine on a `Reactor`, which is an asyncio event loop with a native
-core. A `Deferred` is a result that is not there yet: callbacks, and something to await. `sennit.http` serves
-and fetches over HTTP, `sennit.net` is for network services of one's own.
+core. A `Deferred` is a result that is not there yet: callbacks, and something to await.
+`sennit.http` serves and fetches over HTTP, `sennit.net` is for network services of one's own.
 """
 
 from sennit.deferred import (

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import sennit
 from sennit import http, net, testing
 
-ROOMS = {"http": http, "net": net, "testing": testing}
+ROOMS = {"sennit": sennit, "http": http, "net": net, "testing": testing}
 
 
 def blocks(root: Path) -> list[tuple[str, str]]:

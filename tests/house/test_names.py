@@ -10,7 +10,7 @@ import sennit
 from sennit import http
 
 PAVED_ROAD = {
-    sennit: {"EventLoopPolicy", "Reactor", "current_reactor", "run"},
+    sennit: {"Deferred", "EventLoopPolicy", "Failure", "Reactor", "current_reactor", "run"},
     http: {"Client", "ClientResponse", "Request", "Response", "listen", "serve"},
 }
 MODULES = pytest.mark.parametrize("module", list(PAVED_ROAD), ids=lambda module: module.__name__)

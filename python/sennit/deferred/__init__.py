@@ -1,7 +1,7 @@
 """A result that is not there yet: chains of callbacks that can also be awaited.
 
-A `Deferred` is what Twisted calls one, and a future in all that asyncio looks at: callbacks run at once
-and in their order, `await` works in every coroutine, cancellation crosses both ways.
+A `Deferred` is what Twisted calls one, and a future in all that asyncio looks at: callbacks run at
+once and in their order, `await` works in every coroutine, cancellation crosses both ways.
 """
 
 from sennit._native.core import Deferred

@@ -1,4 +1,4 @@
-"""Ways into a Deferred and out of it: values, functions, coroutines, futures, other Deferreds, time."""
+"""Ways into a Deferred and out of it: values, functions, coroutines, futures, time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sennit._native import core
 from sennit._native.core import Deferred
 from sennit.deferred.failure import Failure
+from sennit.deferred.reporting import maker
 from sennit.errors import ConfigError, DeadlineError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    import contextvars
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Clock", "ensure_deferred", "fail", "install", "maybe_deferred", "settle", "succeed"]
 
@@ -28,6 +30,7 @@ _LATER = object()
 """The result of a cancelled Deferred whose work has been told to stop and has not stopped yet."""
 
 
+@maker
 def succeed(value: Any = None) -> Deferred[Any]:
     """A Deferred that has its result already."""
     deferred: Deferred[Any] = Deferred()
@@ -35,6 +38,7 @@ def succeed(value: Any = None) -> Deferred[Any]:
     return deferred
 
 
+@maker
 def fail(error: BaseException | Failure | None = None) -> Deferred[Any]:
     """A Deferred that has failed already; without an error, with the one being handled."""
     deferred: Deferred[Any] = Deferred()
@@ -42,6 +46,7 @@ def fail(error: BaseException | Failure | None = None) -> Deferred[Any]:
     return deferred
 
 
+@maker
 def maybe_deferred(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
     """Call a function; whatever comes of it is a Deferred.
 
@@ -52,7 +57,7 @@ def maybe_deferred(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
     """
     try:
         result = function(*args, **kwargs)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
         return fail(error)
     if isinstance(result, Deferred):
         return result
@@ -61,6 +66,7 @@ def maybe_deferred(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
     return succeed(result)
 
 
+@maker
 def ensure_deferred(awaitable: Awaitable[Any]) -> Deferred[Any]:
     """A Deferred for a coroutine, which becomes a task, for a future, or for what is one already.
 
@@ -82,6 +88,7 @@ def settle(deferred: Deferred[Any], value: Any) -> None:
         deferred.callback(value)
 
 
+@maker
 def patient(
     stop: Callable[[], object], cls: type[Deferred[Any]] = Deferred
 ) -> tuple[Deferred[Any], Callable[[], Deferred[Any]]]:
@@ -92,13 +99,13 @@ def patient(
 
     Args:
         stop: Tells the work to stop.
-        cls: The class of the Deferred.
+        cls: The class of the Deferred; it is called with a canceller.
 
     Returns:
         The Deferred, and a function that gives the one to be fired.
     """
     actual: Deferred[Any] = Deferred()
-    target = cls()
+    target: Deferred[Any]
 
     def give_up(_deferred: Deferred[Any]) -> None:
         nonlocal target
@@ -106,29 +113,39 @@ def patient(
         deferred.callback(_LATER)
         stop()
 
-    deferred = cls(give_up)
-    target = deferred
+    target = deferred = cls(give_up)
     deferred.add_callback(lambda result: actual if result is _LATER else result)
     return deferred, lambda: target
 
 
+@maker
 def _from_future(cls: type[Deferred[Any]], future: Any) -> Deferred[Any]:
     if not asyncio.isfuture(future):
         raise TypeError(f"from_future() takes a future, not {future!r}")
     deferred, target = patient(future.cancel, cls)
 
     def fire(done: asyncio.Future[Any]) -> None:
-        try:
-            value = done.result()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the result
+        # No error is raised here: its traceback would hold this frame, which holds the Deferred.
+        if done.cancelled():
+            target().errback(_cancelled_error(done))
+        elif (error := done.exception()) is not None:
             target().errback(error)
         else:
-            settle(target(), value)
+            settle(target(), done.result())
 
     future.add_done_callback(fire)
     return deferred
 
 
+def _cancelled_error(future: asyncio.Future[Any]) -> BaseException:
+    try:
+        future.result()
+    except asyncio.CancelledError as error:
+        return error.with_traceback(None)
+    raise AssertionError("it was cancelled")
+
+
+@maker
 def _from_coroutine(cls: type[Deferred[Any]], coroutine: Any) -> Deferred[Any]:
     if not inspect.isawaitable(coroutine):
         raise TypeError(f"a coroutine or something else to await is needed, not {coroutine!r}")
@@ -144,19 +161,27 @@ async def _wait_for(awaitable: Awaitable[Any]) -> Any:
 
 def _as_future(deferred: Deferred[Any]) -> asyncio.Future[Any]:
     future = asyncio.get_running_loop().create_future()
+    is_over = False
 
     def fire(result: Any) -> None:
+        nonlocal is_over
+        is_over = True
         if future.done():
             return
         if not isinstance(result, Failure):
             future.set_result(result)
         elif isinstance(result.value, asyncio.CancelledError):
             future.cancel()
+        elif isinstance(result.value, StopIteration):
+            # A future refuses it: it would end whoever awaits as if that had returned.
+            error = RuntimeError("a Deferred has failed with StopIteration")
+            error.__cause__ = result.value
+            future.set_exception(error)
         else:
             future.set_exception(result.value)
 
     def cross(done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
+        if done.cancelled() and not is_over:
             deferred.cancel()
 
     deferred.add_both(fire)
@@ -164,10 +189,16 @@ def _as_future(deferred: Deferred[Any]) -> asyncio.Future[Any]:
     return future
 
 
-def _chain(deferred: Deferred[Any], other: Deferred[Any]) -> Deferred[Any]:
-    if not isinstance(other, Deferred):
-        raise TypeError(f"chain() takes a Deferred, not {other!r}")
-    return deferred.add_callbacks(other.callback, other.errback)
+def _deliver(
+    function: Callable[[Deferred[Any]], object],
+    deferred: Deferred[Any],
+    context: contextvars.Context,
+) -> None:
+    """Run a done callback; a Deferred that waits again meanwhile is done when it is done again."""
+    if deferred.done():
+        function(deferred)
+    else:
+        deferred.add_done_callback(function, context=context)
 
 
 def _add_timeout(
@@ -182,8 +213,8 @@ def _add_timeout(
     Args:
         deferred: What may take too long.
         seconds: How long it may take, 0 or more.
-        on_timeout: Called with the Failure and the time; what it returns is the result. Without one it is a
-            `DeadlineError`.
+        on_timeout: Called with the Failure and the time; what it returns is the result. Without one
+            it is a `DeadlineError`.
         clock: What has `call_later`; the running loop by default.
 
     Raises:
@@ -202,11 +233,17 @@ def _add_timeout(
 
     def judge(result: Any) -> Any:
         timer.cancel()
-        if not expired or not isinstance(result, Failure) or not result.check(asyncio.CancelledError):
+        if (
+            not expired
+            or not isinstance(result, Failure)
+            or not result.check(asyncio.CancelledError)
+        ):
             return result
         if on_timeout is not None:
             return on_timeout(result, seconds)
-        raise DeadlineError(f"there was no result after {seconds:g} s (add_timeout)") from result.value
+        raise DeadlineError(
+            f"there was no result after {seconds:g} s (add_timeout)"
+        ) from result.value
 
     return deferred.add_both(judge)
 
@@ -218,9 +255,5 @@ def install() -> None:
         from_coroutine=_from_coroutine,
         from_future=_from_future,
         as_future=_as_future,
-        chain=_chain,
+        deliver=_deliver,
     )
-
-
-if TYPE_CHECKING:
-    _Coroutine = Coroutine[Any, Any, Any]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import ensure_deferred
 from sennit.deferred.failure import Failure
+from sennit.deferred.reporting import maker
 from sennit.errors import ConfigError, FirstError
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ __all__ = ["DeferredList", "first_success", "gather_results", "race"]
 class DeferredList(Deferred[Any]):
     """Waits for several: fires with a list of `(success, value or Failure)` in their order.
 
-    Cancelling it cancels those that have no result yet. The Deferreds keep their results, so
-    others may add callbacks to them; their errors count as not taken unless `consume_errors` says so.
+    Cancelling it cancels those that have no result yet, and it fails with `CancelledError`. The
+    Deferreds keep their results, so others may add callbacks to them; their errors count as not
+    taken unless `consume_errors` says so.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class DeferredList(Deferred[Any]):
             fire_on_one_errback: Fail with a `FirstError` as soon as one fails.
             consume_errors: Take the errors: each one's result is `None` afterwards.
         """
-        super().__init__(_cancel_all)
+        super().__init__(DeferredList._cancel_all)
         self._deferreds = [ensure_deferred(one) for one in awaitables]
         self._results: list[tuple[bool, Any]] = [(False, None)] * len(self._deferreds)
         self._left = len(self._deferreds)
@@ -49,6 +51,12 @@ class DeferredList(Deferred[Any]):
             deferred.add_both(self._note, index)
         if not self._deferreds and not fire_on_one_callback:
             self._finish(self._results)
+
+    def _cancel_all(self) -> None:
+        # What they make of it is no result of the list: that is cancelled itself.
+        self._is_over = True
+        for one in self._deferreds:
+            one.cancel()
 
     def _finish(self, result: Any) -> None:
         if not self._is_over:
@@ -72,12 +80,7 @@ class DeferredList(Deferred[Any]):
         return None if self._consumes and not succeeded else result
 
 
-def _cancel_all(deferred: Deferred[Any]) -> None:
-    assert isinstance(deferred, DeferredList)
-    for one in deferred._deferreds:
-        one.cancel()
-
-
+@maker
 def gather_results(
     awaitables: Iterable[Awaitable[Any]], *, consume_errors: bool = False
 ) -> Deferred[list[Any]]:
@@ -91,15 +94,17 @@ def gather_results(
     return gathered.add_callback(lambda results: [value for _, value in results])
 
 
+@maker
 def race(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, Any]]:
     """The first that has a result, be it an error: `(index, value)`; the others are cancelled.
 
     Raises:
         ConfigError: There are none.
     """
-    return _first(awaitables, takes_errors=False)
+    return _Race(awaitables, takes_errors=False).winner
 
 
+@maker
 def first_success(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, Any]]:
     """The first that succeeds: `(index, value)`; the others are cancelled.
 
@@ -108,44 +113,41 @@ def first_success(awaitables: Iterable[Awaitable[Any]]) -> Deferred[tuple[int, A
     Raises:
         ConfigError: There are none.
     """
-    return _first(awaitables, takes_errors=True)
+    return _Race(awaitables, takes_errors=True).winner
 
 
-def _first(
-    awaitables: Iterable[Awaitable[Any]], *, takes_errors: bool
-) -> Deferred[tuple[int, Any]]:
-    deferreds = [ensure_deferred(one) for one in awaitables]
-    if not deferreds:
-        raise ConfigError("there is nothing to wait for: one awaitable or more")
-    errors: dict[int, BaseException] = {}
+class _Race:
+    """Several of which one wins."""
 
-    def cancel_others(_deferred: object) -> None:
-        for one in deferreds:
-            one.cancel()
+    @maker
+    def __init__(self, awaitables: Iterable[Awaitable[Any]], *, takes_errors: bool) -> None:
+        self._deferreds = [ensure_deferred(one) for one in awaitables]
+        if not self._deferreds:
+            raise ConfigError("there is nothing to wait for: one awaitable or more")
+        self._takes_errors = takes_errors
+        self._errors: dict[int, BaseException] = {}
+        self._is_over = False
+        self.winner: Deferred[tuple[int, Any]] = Deferred(self._end)
+        for index, deferred in enumerate(self._deferreds):
+            deferred.add_both(self._note, index)
 
-    winner: Deferred[tuple[int, Any]] = Deferred(cancel_others)
-    is_over = False
+    def _end(self, _winner: object = None) -> None:
+        self._is_over = True
+        for deferred in self._deferreds:
+            deferred.cancel()
 
-    def finish(index: int, result: Any) -> None:
-        nonlocal is_over
-        is_over = True
-        if isinstance(result, (Failure, BaseException)):
-            winner.errback(result)
+    def _note(self, result: Any, index: int) -> None:
+        if self._is_over:
+            return
+        if not isinstance(result, Failure):
+            self._end()
+            self.winner.callback((index, result))
+        elif not self._takes_errors:
+            self._end()
+            self.winner.errback(result)
         else:
-            winner.callback((index, result))
-
-    def note(result: Any, index: int) -> None:
-        if is_over:
-            return
-        if isinstance(result, Failure) and takes_errors:
-            errors[index] = result.value
-            if len(errors) == len(deferreds):
-                all_errors = [errors[number] for number in sorted(errors)]
-                finish(index, BaseExceptionGroup("none has succeeded", all_errors))
-            return
-        finish(index, result)
-        cancel_others(None)
-
-    for index, deferred in enumerate(deferreds):
-        deferred.add_both(note, index)
-    return winner
+            self._errors[index] = result.value
+            if len(self._errors) == len(self._deferreds):
+                self._is_over = True
+                errors = [self._errors[number] for number in sorted(self._errors)]
+                self.winner.errback(BaseExceptionGroup("none has succeeded", errors))

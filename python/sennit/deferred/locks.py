@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import maybe_deferred, succeed
+from sennit.deferred.reporting import maker
 from sennit.errors import BusyError, ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ __all__ = ["DeferredLock", "DeferredSemaphore"]
 class DeferredSemaphore:
     """Lets a number of users in at once; the others wait in their order.
 
-    `async with semaphore:`, or `semaphore.run(function)`, or `acquire()` and `release()`.
+    `async with semaphore:`, or `semaphore.run(function)`, or `acquire()` and `release()`. A task
+    that is cancelled in the very turn in which it gets a place gives that back in the first two;
+    one that awaits `acquire()` has to do so itself.
 
     Attributes:
         limit: How many may be in at once.
@@ -39,10 +43,13 @@ class DeferredSemaphore:
         self.limit = limit
         self._free = limit
         self._waiting: deque[Deferred[Any]] = deque()
+        self._is_handing = False
 
+    @maker
     def acquire(self) -> Deferred[Self]:
-        """Wait for a place; the result is the semaphore. Cancelling gives up the place in the queue."""
-        if self._free > 0:
+        """Wait for a place; the result is the semaphore. Cancelling gives up waiting."""
+        # While places are handed out, who waits is first.
+        if self._free > 0 and not self._waiting:
             self._free -= 1
             return succeed(self)
         deferred: Deferred[Self] = Deferred(self._waiting.remove)
@@ -57,17 +64,29 @@ class DeferredSemaphore:
         """
         if self._free == self.limit:
             raise BusyError(f"release() without acquire(): all {self.limit} places are free")
-        if self._waiting:
-            # The place goes from hand to hand: nobody who comes now is before who waits.
-            self._waiting.popleft().callback(self)
-        else:
-            self._free += 1
+        self._free += 1
+        if self._is_handing:
+            return
+        # A loop, not a recursion: who gets the place may give it back before `callback` returns.
+        self._is_handing = True
+        try:
+            while self._free and self._waiting:
+                self._free -= 1
+                self._waiting.popleft().callback(self)
+        finally:
+            self._is_handing = False
 
+    @maker
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         """Call a function when there is a place, and give that back when its result is there."""
 
         def call(_self: object) -> Deferred[Any]:
-            return maybe_deferred(function, *args, **kwargs).add_both(leave)
+            try:
+                deferred = maybe_deferred(function, *args, **kwargs)
+            except BaseException:
+                self.release()
+                raise
+            return deferred.add_both(leave)
 
         def leave(result: Any) -> Any:
             self.release()
@@ -80,8 +99,14 @@ class DeferredSemaphore:
         return {"held": self.limit - self._free, "waiting": len(self._waiting), "limit": self.limit}
 
     async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
+        acquired = self.acquire()
+        try:
+            return await acquired
+        except asyncio.CancelledError:
+            # The place may have been given to it before it could run.
+            if not acquired.cancelled():
+                self.release()
+            raise
 
     async def __aexit__(self, *_error: object) -> None:
         self.release()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sennit._native.core import Deferred
 from sennit.deferred.bridges import fail, succeed
+from sennit.deferred.reporting import maker
 from sennit.errors import ClosedError, ConfigError, OverloadedError
 
 if TYPE_CHECKING:
@@ -18,8 +20,9 @@ __all__ = ["DeferredQueue"]
 class DeferredQueue:
     """Hands objects from who puts to who gets, in their order.
 
-    `async for item in queue` takes until the queue is closed and empty; `async with queue:` closes it
-    at the end of the block.
+    `async for item in queue` takes until the queue is closed and empty; `async with queue:` closes
+    it at the end of the block. A task that is cancelled in the very turn in which it gets an object
+    gives that back in `async for`; one that awaits `get()` loses it.
     """
 
     def __init__(self, max_size: int, max_waiting: int) -> None:
@@ -56,13 +59,16 @@ class DeferredQueue:
         elif len(self._items) < self.max_size:
             self._items.append(item)
         else:
-            raise OverloadedError(f"{len(self._items)} objects wait, limit {self.max_size} (max_size)")
+            raise OverloadedError(
+                f"{len(self._items)} objects wait, limit {self.max_size} (max_size)"
+            )
 
+    @maker
     def get(self) -> Deferred[Any]:
         """The next object. Cancelling gives up the place in the queue.
 
-        It fails with `ClosedError` when the queue is closed and empty, and with `OverloadedError` when
-        `max_waiting` users wait already.
+        It fails with `ClosedError` when the queue is closed and empty, and with `OverloadedError`
+        when `max_waiting` users wait already.
         """
         if self._items:
             return succeed(self._items.popleft())
@@ -95,10 +101,22 @@ class DeferredQueue:
         return self
 
     async def __anext__(self) -> Any:
+        item = self.get()
         try:
-            return await self.get()
+            return await item
         except ClosedError:
             raise StopAsyncIteration from None
+        except asyncio.CancelledError:
+            # The object may have been given to this task before it could run.
+            if item.done() and not item.cancelled() and item.exception() is None:
+                self._give_back(item.result())
+            raise
+
+    def _give_back(self, item: Any) -> None:
+        if self._waiting:
+            self._waiting.popleft().callback(item)
+        else:
+            self._items.appendleft(item)
 
     def __len__(self) -> int:
         return len(self._items)

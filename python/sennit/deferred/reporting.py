@@ -1,4 +1,4 @@
-"""What is said of errors: those that nobody took, the story of a chain, uses that are not allowed."""
+"""What is said of errors: those that nobody took, the story of a chain, wrong uses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import functools
 import logging
 import os
+import reprlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from sennit._native import core
 from sennit.deferred.failure import Failure
@@ -16,9 +17,9 @@ from sennit.errors import AlreadyFiredError, WrongThreadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import CodeType
+    from types import CodeType, FunctionType
 
-__all__ = ["install", "set_debug"]
+__all__ = ["install", "maker", "set_debug"]
 
 _log = logging.getLogger("sennit.deferred")
 
@@ -26,16 +27,31 @@ _MOST_NOTES = 100
 """Steps that the story of one error may have: a chain may go on for ever."""
 
 
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_makers: list[CodeType] = []
+
+
+def maker(function: _Function) -> _Function:
+    """Mark a function that makes Deferreds for its caller: that is where they were made."""
+    _makers.append(cast("FunctionType", function).__code__)
+    return function
+
+
 def set_debug(enabled: bool) -> None:
     """Keep the place where each callback is added.
 
-    The traceback of an error then reads like the story of its chain. On from the start under `python -X
-    dev` and with `PYTHONASYNCIODEBUG`.
+    The traceback of an error then reads like the story of its chain. On from the start under
+    `python -X dev` and with `PYTHONASYNCIODEBUG`.
 
     Args:
-        enabled: Whether callbacks added from now on are to be remembered. A place costs about a microsecond.
+        enabled: Whether callbacks that are added from now on are to be remembered.
     """
     core.set_deferred_debug(enabled)
+
+
+_short = reprlib.Repr()
+_short.maxother = _short.maxstring = 200
 
 
 def _where(code: CodeType | None, offset: int) -> str:
@@ -55,11 +71,12 @@ def _report(error: BaseException | Failure, code: CodeType | None, offset: int) 
     if isinstance(exception, asyncio.CancelledError):
         return
     message = f"nobody took the error of a Deferred made at {_where(code, offset)}"
-    loop = asyncio._get_running_loop()
-    if loop is not None:
-        loop.call_exception_handler({"message": message, "exception": exception})
-    else:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
         _log.error("%s", message, exc_info=exception)
+    else:
+        loop.call_exception_handler({"message": message, "exception": exception})
 
 
 def _bind(
@@ -107,10 +124,21 @@ def _refuse(kind: str, deferred: core.Deferred[Any]) -> NoReturn:
     )
 
 
+def _describe(value: Any) -> str:
+    # A result may be large, and its repr() may raise.
+    return _short.repr(value)
+
+
 def install() -> None:
     """Tell the native core of these."""
     core.set_deferred_helpers(
-        failure=Failure, report=_report, bind=_bind, refuse=_refuse, tell=_tell
+        failure=Failure,
+        report=_report,
+        bind=_bind,
+        refuse=_refuse,
+        tell=_tell,
+        describe=_describe,
+        makers=tuple(_makers),
     )
     if sys.flags.dev_mode or os.environ.get("PYTHONASYNCIODEBUG"):
         set_debug(True)

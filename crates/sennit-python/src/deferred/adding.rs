@@ -4,8 +4,9 @@ use pyo3_ffi as ffi;
 
 use super::chain;
 use super::entry::Entry;
-use super::helpers::{Helper, helper, is_debug};
-use super::object::{DeferredObject, RUNNING, State, fields, push};
+use super::firing;
+use super::helpers::{Helper, describe, helper, is_debug};
+use super::object::{DeferredObject, RUNNING, State, fields, is_deferred, push};
 use super::place::place_here;
 use crate::kit::{
     Args, Keywords, Object, Outcome, Raised, keywords, no_arguments, one_argument, raise, row,
@@ -24,7 +25,7 @@ fn check(function: &Object, name: &str) -> Outcome<()> {
     if unsafe { ffi::PyCallable_Check(function.as_ptr()) } != 0 {
         return Ok(());
     }
-    Err(type_error(&format!("{name}() needs a function, not {}", Object::represent(function)?)))
+    Err(type_error(&format!("{name}() needs a function, not {}", describe(function)?)))
 }
 
 /// What stands behind the function: nothing, a tuple, or a list: tuple, dict, and in debug mode the place.
@@ -154,6 +155,7 @@ no_arguments!(pause, DeferredObject, |this| {
 
 no_arguments!(unpause, DeferredObject, |this| {
     let deferred = this.object();
+    firing::check_thread(&deferred)?;
     // SAFETY: short reads and writes; GIL.
     unsafe {
         let fields = &mut *fields(&deferred);
@@ -169,7 +171,15 @@ no_arguments!(unpause, DeferredObject, |this| {
 });
 
 one_argument!(chain_to, DeferredObject, |this, other| {
-    helper(Helper::Chain)?.call(&[this.object().as_ptr(), other])
+    // SAFETY: a live argument; GIL.
+    let other = unsafe { Object::from_borrowed(other) };
+    if !is_deferred(other.as_ptr()) {
+        return Err(type_error(&format!("chain() takes a Deferred, not {}", describe(&other)?)));
+    }
+    let deferred = this.object();
+    push(&deferred, Entry::fire(other));
+    run_if_there(&deferred)?;
+    Ok(deferred)
 });
 
 keywords!(add_timeout, DeferredObject, |this, args, keywords| {

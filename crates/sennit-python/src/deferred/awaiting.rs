@@ -7,14 +7,15 @@
 use pyo3_ffi as ffi;
 
 use super::adding::run_if_there;
-use super::chain::Given;
+use super::chain::{self, Given};
 use super::entry::{Entry, Kind};
 use super::helpers::{Helper, helper};
-use super::object::{DeferredObject, HANDLED, RUNNING, State, fields, push};
+use super::object::{DeferredObject, HANDLED, RUNNING, State, entries, extract, fields, push};
 use super::place;
 use crate::globals::{globals, is_instance};
 use crate::kit::{
     Object, Outcome, Raised, guard, keywords, no_arguments, none, one_argument, raise, row,
+    take_exception,
 };
 
 /// The result, if the chain rests: nothing runs, nothing is paused, nothing is waited for.
@@ -56,16 +57,61 @@ fn value(deferred: &Object, given: Given) -> Outcome<Object> {
     if let Given::Value(value) = given {
         return Ok(value);
     }
+    raise_from(deferred, given)
+}
+
+/// Raises the error, with the traceback that it came with: each waiter adds its own to that, and not to those of
+/// the others.
+#[cold]
+fn raise_from(deferred: &Object, given: Given) -> Outcome<Object> {
+    let failure = match given {
+        Given::Raised(error) => chain::wrap(deferred, &error)?,
+        Given::Wrapped(failure) | Given::Value(failure) => failure,
+    };
     handled(deferred);
-    let Some(error) = exception_of(&given)? else { return Ok(none()) };
-    // SAFETY: a live exception; GIL.
-    unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(error.as_ptr()).cast(), error.as_ptr()) };
-    Err(Raised)
+    let error = failure.attribute(c"value")?;
+    let traceback = failure.attribute(c"traceback")?;
+    // SAFETY: a live exception and its traceback or None; GIL.
+    unsafe {
+        if ffi::PyException_SetTraceback(error.as_ptr(), traceback.as_ptr()) < 0 {
+            return Err(Raised);
+        }
+        if ffi::PyErr_GivenExceptionMatches(error.as_ptr(), ffi::PyExc_StopIteration) == 0 {
+            chain::set_error(&error);
+            return Err(Raised);
+        }
+        // Raised as it is, it would end the waiter as if that had returned.
+        let Raised = raise(ffi::PyExc_RuntimeError, "a Deferred has failed with StopIteration");
+        let instead = take_exception();
+        ffi::PyException_SetCause(instead.as_ptr(), error.into_ptr());
+        chain::set_error(&instead);
+        Err(Raised)
+    }
 }
 
 fn not_there() -> Raised {
     let class = &globals().stream.invalid_state_error;
     raise(class.as_ptr(), "Result is not set.")
+}
+
+/// Marks it as waited for. A task takes the mark away at once; who has left it there does not know what to do with it.
+/// What belongs to another thread is refused here, in the coroutine: a task that is told later hangs.
+fn wait(deferred: &Object) -> Outcome<()> {
+    take_over(deferred)?;
+    // SAFETY: a short write; GIL.
+    let before = unsafe { std::mem::replace(&mut (*fields(deferred)).blocking, 1) };
+    if before == 0 {
+        return Ok(());
+    }
+    // SAFETY: a short write, and reading a static of the interpreter; GIL.
+    let class = unsafe {
+        (*fields(deferred)).blocking = 0;
+        ffi::PyExc_RuntimeError
+    };
+    Err(raise(
+        class,
+        "a Deferred without a result is for `await` in a task of asyncio, not for iterating",
+    ))
 }
 
 /// `am_send`: the way by which a coroutine waits.
@@ -78,7 +124,10 @@ pub unsafe extern "C" fn send(
     unsafe {
         let deferred = Object::from_borrowed(this);
         let Some(given) = outcome(&deferred) else {
-            (*fields(&deferred)).blocking = 1;
+            if wait(&deferred).is_err() {
+                *result = std::ptr::null_mut();
+                return ffi::PySendResult::PYGEN_ERROR;
+            }
             *result = deferred.into_ptr();
             return ffi::PySendResult::PYGEN_NEXT;
         };
@@ -101,8 +150,7 @@ pub unsafe extern "C" fn next(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
         // SAFETY: CPython calls with a live Deferred; GIL.
         let deferred = unsafe { Object::from_borrowed(this) };
         let Some(given) = outcome(&deferred) else {
-            // SAFETY: a short write; GIL.
-            unsafe { (*fields(&deferred)).blocking = 1 };
+            wait(&deferred)?;
             return Ok(deferred);
         };
         let value = value(&deferred, given)?;
@@ -161,9 +209,8 @@ no_arguments!(make_cancelled_error, DeferredObject, |this| {
     }
 });
 
-/// The loop that runs in this thread; the Deferred belongs to this thread from now on.
-fn bind_to_loop(deferred: &Object) -> Outcome<Object> {
-    let event_loop = globals().running_loop.call(&[])?;
+/// A Deferred belongs to the thread in which somebody waits for it, unless it belongs to another one already.
+fn take_over(deferred: &Object) -> Outcome<()> {
     let here = place::this_thread();
     // SAFETY: short reads and writes; GIL.
     let owner = unsafe {
@@ -173,14 +220,21 @@ fn bind_to_loop(deferred: &Object) -> Outcome<Object> {
         }
         fields.owner
     };
-    if owner != here {
-        let refuse = helper(Helper::Refuse)?;
-        refuse.call(&[Object::text("await")?.as_ptr(), deferred.as_ptr()])?;
+    if owner == here {
+        return Ok(());
     }
+    let refuse = helper(Helper::Refuse)?;
+    refuse.call(&[Object::text("await")?.as_ptr(), deferred.as_ptr()]).map(drop)
+}
+
+/// The loop that runs in this thread.
+fn event_loop(deferred: &Object) -> Outcome<Object> {
+    let event_loop = globals().running_loop.call(&[])?;
+    take_over(deferred)?;
     Ok(event_loop)
 }
 
-no_arguments!(get_loop, DeferredObject, |this| bind_to_loop(&this.object()));
+no_arguments!(get_loop, DeferredObject, |this| event_loop(&this.object()));
 
 keywords!(add_done_callback, DeferredObject, |this, args, keywords| {
     args.expect("add_done_callback", 1, 1)?;
@@ -191,7 +245,7 @@ keywords!(add_done_callback, DeferredObject, |this, args, keywords| {
         None => unsafe { Object::owned(ffi::PyContext_CopyCurrent())? },
     };
     let deferred = this.object();
-    let event_loop = bind_to_loop(&deferred)?;
+    let event_loop = event_loop(&deferred)?;
     push(&deferred, Entry::wake(args.object(0), event_loop, context));
     run_if_there(&deferred)?;
     Ok(none())
@@ -199,31 +253,31 @@ keywords!(add_done_callback, DeferredObject, |this, args, keywords| {
 
 one_argument!(remove_done_callback, DeferredObject, |this, function| {
     let deferred = this.object();
-    let waits = |entry: &Entry| -> Outcome<bool> {
-        let Kind::Wake { function: waiter, .. } = entry.kind() else { return Ok(false) };
+    // Comparing may run anything, so nothing is looked at meanwhile.
+    let mut found = Vec::new();
+    for waiter in waiters(&deferred) {
         // SAFETY: two live objects; GIL.
         match unsafe { ffi::PyObject_RichCompareBool(waiter.as_ptr(), function, ffi::Py_EQ) } {
-            -1 => Err(Raised),
-            same => Ok(same == 1),
-        }
-    };
-    // Comparing may run anything: the entries are out of the way meanwhile, and what is added then goes behind them.
-    let mut removed = 0;
-    let mut left = Vec::new();
-    let mut failed = false;
-    for entry in super::object::take_entries(&deferred) {
-        match if failed { Ok(false) } else { waits(&entry) } {
-            Ok(true) => removed += 1,
-            Ok(false) => left.push(entry),
-            Err(Raised) => {
-                failed = true;
-                left.push(entry);
-            }
+            -1 => return Err(Raised),
+            0 => {}
+            _ => found.push(waiter),
         }
     }
-    super::object::put_back_entries(&deferred, left);
-    if failed { Err(Raised) } else { Object::integer(removed) }
+    let removed = extract(&deferred, |entry| match entry.kind() {
+        Kind::Wake { function, .. } => found.iter().any(|one| one.as_ptr() == function.as_ptr()),
+        _ => false,
+    });
+    Object::integer(removed.len() as i64)
 });
+
+/// The done callbacks that wait.
+fn waiters(deferred: &Object) -> Vec<Object> {
+    let of = |entry: &Entry| match entry.kind() {
+        Kind::Wake { function, .. } => Some(function.clone()),
+        _ => None,
+    };
+    entries(deferred).filter_map(of).collect()
+}
 
 /// The methods.
 pub fn table() -> Vec<ffi::PyMethodDef> {

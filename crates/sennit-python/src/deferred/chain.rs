@@ -3,10 +3,14 @@
 use pyo3_ffi as ffi;
 
 use super::entry::{Entry, Kind};
+use super::firing;
 use super::helpers::{Helper, helper, is_failure};
-use super::object::{HANDLED, RUNNING, State, fields, is_deferred, more, pop, push};
+use super::object::{
+    HANDLED, RUNNING, State, fields, is_deferred, is_waited_for, pop, push, wait_for, waits_for,
+};
 use crate::globals::globals;
 use crate::kit::{Object, Outcome, Raised, none, raise, take_exception, vectorcall};
+use crate::stream::call_soon_in;
 
 /// A result as it was given.
 pub enum Given {
@@ -74,7 +78,11 @@ pub fn run(first: &Object) -> Outcome<()> {
         match advance(&current, &mut leaving) {
             Some(next) => waiting.push(std::mem::replace(&mut current, next)),
             None => match waiting.pop() {
-                Some(before) => current = before,
+                Some(before) => {
+                    current = before;
+                    // SAFETY: a short write; GIL.
+                    unsafe { (*fields(&current)).flags &= !RUNNING };
+                }
                 None => break,
             },
         }
@@ -88,7 +96,8 @@ pub fn run(first: &Object) -> Outcome<()> {
     }
 }
 
-fn set_error(exception: &Object) {
+/// Sets an exception as the error.
+pub fn set_error(exception: &Object) {
     // SAFETY: a live exception; GIL.
     unsafe { ffi::PyErr_SetObject(ffi::Py_TYPE(exception.as_ptr()).cast(), exception.as_ptr()) };
 }
@@ -110,15 +119,23 @@ fn advance(current: &Object, leaving: &mut Option<Object>) -> Option<Object> {
             Kind::Nothing => {}
             Kind::MoveOn(waiting) => {
                 set(waiting, take(current));
-                let before = more(waiting).waits_for.take();
+                let before = wait_for(waiting, None);
                 // SAFETY: a short write; GIL.
                 unsafe { (*fields(waiting)).pauses -= 1 };
                 drop(before);
                 return Some(waiting.clone());
             }
+            Kind::Fire(other) => match firing::accept(other, take(current)) {
+                Ok(true) => {
+                    // As a callback that fires another: what is added meanwhile waits.
+                    // SAFETY: a short write; GIL.
+                    unsafe { (*fields(current)).flags |= RUNNING };
+                    return Some(other.clone());
+                }
+                Ok(false) => {}
+                Err(Raised) => set(current, Given::Raised(take_exception())),
+            },
             Kind::Wake { function, event_loop, context } => {
-                // SAFETY: a short write; GIL.
-                unsafe { (*fields(current)).flags |= HANDLED };
                 if wake(current, function, event_loop, context).is_err() {
                     // The loop is closed: nobody is left to be told.
                     // SAFETY: an error is set; GIL.
@@ -178,7 +195,8 @@ fn call(
     None
 }
 
-fn leaves(exception: &Object) -> bool {
+/// Whether an exception is for the whole program: it is a result, and leaves all the same.
+pub fn leaves(exception: &Object) -> bool {
     // SAFETY: live objects; GIL.
     unsafe {
         let class = ffi::Py_TYPE(exception.as_ptr()).cast();
@@ -195,11 +213,14 @@ fn input(current: &Object) -> Outcome<Object> {
         let fields = &*fields(current);
         (fields.state, fields.result.clone().unwrap_or_else(none))
     };
-    if state != State::Raised {
-        return Ok(result);
-    }
-    let failure = helper(Helper::Failure)?.call(&[result.as_ptr()])?;
-    set(current, Given::Wrapped(failure.clone()));
+    if state == State::Raised { wrap(current, &result) } else { Ok(result) }
+}
+
+/// Makes a `Failure` of the exception that a Deferred has.
+#[cold]
+pub fn wrap(deferred: &Object, exception: &Object) -> Outcome<Object> {
+    let failure = helper(Helper::Failure)?.call(&[exception.as_ptr()])?;
+    set(deferred, Given::Wrapped(failure.clone()));
     Ok(failure)
 }
 
@@ -255,12 +276,12 @@ fn call_with(function: &Object, input: &Object, arguments: &Object) -> Outcome<O
 /// A callback has returned a Deferred: its result is taken, or waited for.
 #[cold]
 fn adopt(current: &Object, inner: Object) {
-    if inner.as_ptr() == current.as_ptr() {
+    if is_circle(current, &inner) {
         // SAFETY: reading a static of the interpreter; GIL.
         let class = unsafe { ffi::PyExc_RuntimeError };
         let Raised = raise(
             class,
-            "a callback has returned the very Deferred it was called for, which would wait for itself for ever",
+            "a callback has returned the Deferred it was called for, or one that waits for that: it would wait for itself for ever",
         );
         return set(current, Given::Raised(take_exception()));
     }
@@ -276,24 +297,42 @@ fn adopt(current: &Object, inner: Object) {
     push(&inner, Entry::move_on(current.clone()));
     // SAFETY: short writes; GIL.
     unsafe { (*fields(current)).pauses += 1 };
-    let before = more(current).waits_for.replace(inner);
+    let before = wait_for(current, Some(inner));
     drop(before);
 }
 
+/// Whether the one waits, over any number of others, for the other.
+fn is_circle(current: &Object, inner: &Object) -> bool {
+    if inner.as_ptr() == current.as_ptr() {
+        return true;
+    }
+    let mut next = waits_for(inner);
+    // Whom nobody waits for is in no circle; so a long chain that is put together from its end is walked through never.
+    if next.is_none() || !is_waited_for(current) {
+        return false;
+    }
+    while let Some(other) = next {
+        if other.as_ptr() == current.as_ptr() {
+            return true;
+        }
+        next = waits_for(&other);
+    }
+    false
+}
+
 /// Has a loop run a done callback. A task's wake-up is given a future that is done: what has become of this Deferred it
-/// asks when it runs.
+/// asks when it runs. Others are called if the Deferred is still done by then, and wait again if not.
 fn wake(
     deferred: &Object,
     function: &Object,
     event_loop: &Object,
     context: &Object,
 ) -> Outcome<()> {
-    let argument = if crate::stream::is_wake_up(function.as_ptr()) {
-        &globals().stream.finished
-    } else {
-        deferred
-    };
-    crate::stream::call_soon_in(event_loop, function, argument, context)
+    if crate::stream::is_wake_up(function.as_ptr()) {
+        return call_soon_in(event_loop, function, &[&globals().stream.finished], context);
+    }
+    let deliver = helper(Helper::Deliver)?;
+    call_soon_in(event_loop, &deliver, &[function, deferred, context], context)
 }
 
 /// In debug mode: writes a step into the story of the error.

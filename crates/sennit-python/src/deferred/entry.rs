@@ -2,15 +2,16 @@
 
 use pyo3_ffi as ffi;
 
-use crate::kit::Object;
+use crate::kit::{Object, none};
 
-/// Callback and errback, somebody who awaits, or another chain that waits for this one's result.
+/// Callback and errback, somebody who awaits, or another Deferred that gets this one's result.
 ///
 /// | | first | second | arguments | context |
 /// | --- | --- | --- | --- | --- |
 /// | call | callback or nothing | errback or nothing | nothing, a tuple, or a list: tuple, dict, in debug mode the place | set |
 /// | wake | done callback | its loop | `Ellipsis` | set |
 /// | move on | the waiting Deferred | | | nothing |
+/// | fire | another Deferred | `None` | | nothing |
 pub struct Entry {
     first: Option<Object>,
     second: Option<Object>,
@@ -31,7 +32,10 @@ pub enum Kind<'a> {
         event_loop: &'a Object,
         context: &'a Object,
     },
+    /// Another chain waits for the result.
     MoveOn(&'a Object),
+    /// Another Deferred is to be fired with the result.
+    Fire(&'a Object),
     Nothing,
 }
 
@@ -69,11 +73,20 @@ impl Entry {
         Entry { first: Some(waiting), second: None, arguments: None, context: None }
     }
 
+    /// A Deferred that is fired with this one's result.
+    pub fn fire(other: Object) -> Self {
+        Entry { first: Some(other), second: Some(none()), arguments: None, context: None }
+    }
+
     /// What it is.
     #[inline]
     pub fn kind(&self) -> Kind<'_> {
         let Some(context) = &self.context else {
-            return self.first.as_ref().map_or(Kind::Nothing, Kind::MoveOn);
+            return match (&self.first, &self.second) {
+                (Some(other), Some(_)) => Kind::Fire(other),
+                (Some(waiting), None) => Kind::MoveOn(waiting),
+                (None, _) => Kind::Nothing,
+            };
         };
         if let (Some(mark), Some(function), Some(event_loop)) =
             (&self.arguments, &self.first, &self.second)

@@ -4,13 +4,13 @@ use pyo3_ffi as ffi;
 
 use super::adding::{run_if_there, with_self};
 use super::chain::{self, Given};
-use super::helpers::{Helper, helper, is_failure};
-use super::object::{DeferredObject, SWALLOWS, State, fields, is_deferred};
+use super::helpers::{Helper, describe, helper, is_failure};
+use super::object::{DeferredObject, SWALLOWS, State, fields, is_deferred, waits_for};
 use super::place;
 use crate::globals::globals;
 use crate::kit::{
-    Args, Keywords, Object, Outcome, Raised, guard, keywords, none, one_argument, positional,
-    raise, row, take_exception,
+    Keywords, Object, Outcome, Raised, guard, keywords, none, one_argument, positional, raise, row,
+    take_exception,
 };
 
 /// Raises what is said of a use that is not allowed.
@@ -25,9 +25,9 @@ fn refuse(kind: &str, deferred: &Object) -> Raised {
     }
 }
 
-/// Only the thread of its loop may fire or cancel it.
+/// Only the thread of its loop may fire, cancel or unpause it.
 #[inline]
-fn check_thread(deferred: &Object) -> Outcome<()> {
+pub fn check_thread(deferred: &Object) -> Outcome<()> {
     // SAFETY: a short read; GIL.
     let owner = unsafe { (*fields(deferred)).owner };
     if owner == place::NOBODYS || owner == place::this_thread() {
@@ -36,9 +36,9 @@ fn check_thread(deferred: &Object) -> Outcome<()> {
     Err(refuse("thread", deferred))
 }
 
-/// Gives a Deferred its result and runs its chain. One that was cancelled lets a result go by, once.
+/// Gives a Deferred its result. One that was cancelled lets a result go by, once: then the answer is no.
 #[inline]
-pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
+pub fn accept(deferred: &Object, given: Given) -> Outcome<bool> {
     check_thread(deferred)?;
     // SAFETY: short reads and writes; GIL.
     let refused = unsafe {
@@ -47,7 +47,7 @@ pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
             false
         } else if fields.flags & SWALLOWS != 0 {
             fields.flags &= !SWALLOWS;
-            return Ok(());
+            return Ok(false);
         } else {
             true
         }
@@ -56,7 +56,17 @@ pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
         return Err(refuse("fired", deferred));
     }
     chain::set(deferred, given);
-    run_if_there(deferred)
+    // What could be cancelled is over: a canceller often holds the Deferred itself.
+    // SAFETY: a short write; what is taken out is dropped afterwards; GIL.
+    let canceller =
+        unsafe { (*fields(deferred)).more.as_mut().and_then(|more| more.canceller.take()) };
+    drop(canceller);
+    Ok(true)
+}
+
+#[inline]
+pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
+    if accept(deferred, given)? { run_if_there(deferred) } else { Ok(()) }
 }
 
 positional!(callback, DeferredObject, |this, args| {
@@ -72,6 +82,15 @@ positional!(callback, DeferredObject, |this, args| {
 positional!(errback, DeferredObject, |this, args| {
     args.expect("errback", 0, 1)?;
     let error = if args.0.is_empty() { none() } else { args.object(0) };
+    // SAFETY: a live object; GIL.
+    if unsafe { ffi::PyErr_GivenExceptionMatches(error.as_ptr(), ffi::PyExc_StopIteration) } != 0 {
+        // SAFETY: reading a static of the interpreter; GIL.
+        let class = unsafe { ffi::PyExc_TypeError };
+        return Err(raise(
+            class,
+            "errback() was given a StopIteration, which would look like a return to who awaits it",
+        ));
+    }
     let given = if is_failure(&error) {
         Given::Wrapped(error)
     } else if error.is_none() {
@@ -80,8 +99,8 @@ positional!(errback, DeferredObject, |this, args| {
     } else if unsafe { ffi::PyExceptionInstance_Check(error.as_ptr()) } != 0 {
         Given::Raised(error)
     } else {
-        let text = Object::represent(&error)?;
-        let message = format!("errback() takes an exception or a Failure, not {text}");
+        let message =
+            format!("errback() takes an exception or a Failure, not {}", describe(&error)?);
         // SAFETY: reading a static of the interpreter; GIL.
         return Err(raise(unsafe { ffi::PyExc_TypeError }, &message));
     };
@@ -110,17 +129,10 @@ keywords!(cancel, DeferredObject, |this, args, keywords| {
     let mut deferred = this.object();
     check_thread(&deferred)?;
     // A chain that waits for another is cancelled where the waiting began.
-    loop {
-        // SAFETY: a short read; GIL.
-        let (state, waits_for) = unsafe {
-            let fields = &*fields(&deferred);
-            let waits_for = fields.more.as_ref().and_then(|more| more.waits_for.clone());
-            (fields.state, waits_for)
-        };
-        match (state, waits_for) {
-            (State::Waiting, _) => break,
-            (_, Some(other)) => deferred = other,
-            _ => return Ok(Object::boolean(false)),
+    while !is_waiting(&deferred) {
+        match waits_for(&deferred) {
+            Some(other) => deferred = other,
+            None => return Ok(Object::boolean(false)),
         }
     }
     cancel_one(&deferred, message)?;
@@ -136,16 +148,21 @@ fn cancel_one(deferred: &Object, message: Option<*mut ffi::PyObject>) -> Outcome
         && canceller.call(&[deferred.as_ptr()]).is_err()
     {
         let exception = take_exception();
+        let leaves = chain::leaves(&exception);
         if is_waiting(deferred) {
             allow_one_more(deferred);
-            return fire_anyway(deferred, Given::Raised(exception));
+            fire_anyway(deferred, Given::Raised(exception.clone()))?;
+            if !leaves {
+                return Ok(());
+            }
+        }
+        chain::set_error(&exception);
+        if leaves {
+            return Err(Raised);
         }
         // It has fired the Deferred and failed afterwards: nobody else hears of that.
-        // SAFETY: a live exception; GIL.
-        unsafe {
-            ffi::PyErr_SetObject(ffi::Py_TYPE(exception.as_ptr()).cast(), exception.as_ptr());
-            ffi::PyErr_WriteUnraisable(deferred.as_ptr());
-        }
+        // SAFETY: an error is set; GIL.
+        unsafe { ffi::PyErr_WriteUnraisable(deferred.as_ptr()) };
         return Ok(());
     }
     if has_canceller && !is_waiting(deferred) {
@@ -191,10 +208,11 @@ macro_rules! class_method {
             count: isize,
             names: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
-            // SAFETY: CPython's fast-call convention vouches for the arguments.
-            let (args, keywords): (Args<'_>, Keywords<'_>) =
-                unsafe { Keywords::split(arguments, count, names) };
-            guard(|| with_self($helper, class, args, keywords))
+            guard(|| {
+                // SAFETY: CPython's fast-call convention vouches for the arguments.
+                let (args, keywords) = unsafe { Keywords::split(arguments, count, names) };
+                with_self($helper, class, args, keywords)
+            })
         }
     };
 }

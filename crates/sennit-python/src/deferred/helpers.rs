@@ -8,12 +8,14 @@ use pyo3_ffi as ffi;
 
 use crate::kit::{Args, Keywords, Object, Outcome, none, raise};
 
+const COUNT: usize = 12;
+
 /// One of the helpers.
 #[derive(Clone, Copy)]
 pub enum Helper {
     /// `Failure`: the class.
     Failure,
-    /// `report(error, code, offset, notes)`: an error that nobody took.
+    /// `report(error, code, offset)`: an error that nobody took.
     Report,
     /// `bind(function, args, keywords)`: a function of a result alone.
     Bind,
@@ -25,10 +27,15 @@ pub enum Helper {
     FromCoroutine,
     FromFuture,
     AsFuture,
-    Chain,
+    /// `deliver(function, deferred, context)`: a done callback whose turn has come.
+    Deliver,
+    /// `describe(value)`: a value in a few words, whatever its `repr()` does.
+    Describe,
+    /// The code of our own functions that make Deferreds for others, in a tuple.
+    Makers,
 }
 
-const NAMES: [&CStr; 10] = [
+const NAMES: [&CStr; COUNT] = [
     c"failure",
     c"report",
     c"bind",
@@ -38,15 +45,17 @@ const NAMES: [&CStr; 10] = [
     c"from_coroutine",
     c"from_future",
     c"as_future",
-    c"chain",
+    c"deliver",
+    c"describe",
+    c"makers",
 ];
 
-struct Helpers(UnsafeCell<[Option<Object>; 10]>);
+struct Helpers(UnsafeCell<[Option<Object>; COUNT]>);
 
 // SAFETY: read and written under the GIL only.
 unsafe impl Sync for Helpers {}
 
-static HELPERS: Helpers = Helpers(UnsafeCell::new([const { None }; 10]));
+static HELPERS: Helpers = Helpers(UnsafeCell::new([const { None }; COUNT]));
 
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
@@ -73,6 +82,28 @@ pub fn is_failure(object: &Object) -> bool {
             None => false,
         }
     }
+}
+
+/// Whether a code object is one of the makers.
+#[inline]
+pub fn is_maker(code: &Object) -> bool {
+    // SAFETY: a short read of a live object, whose type is checked; GIL.
+    unsafe {
+        match &(*HELPERS.0.get())[Helper::Makers as usize] {
+            Some(makers) if ffi::PyTuple_CheckExact(makers.as_ptr()) != 0 => {
+                crate::kit::borrowed_slice(makers.as_ptr()).contains(&code.as_ptr())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A value in a few words, for a `repr()`.
+pub fn describe(value: &Object) -> Outcome<String> {
+    let text = helper(Helper::Describe)?.call(&[value.as_ptr()])?;
+    let pointer = text.as_ptr();
+    // SAFETY: one live argument; GIL.
+    unsafe { Args::new(&pointer, 1) }.text(0).map(str::to_owned)
 }
 
 /// `set_deferred_helpers(**functions)`.

@@ -1,14 +1,14 @@
 //! The object: what it holds, how it is made, seen by the collector, and dies.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ffi::{c_char, c_void};
-use std::mem::offset_of;
+use std::mem::{ManuallyDrop, offset_of};
 
 use pyo3_ffi as ffi;
 
-use super::entry::Entry;
-use super::helpers::{Helper, helper};
+use super::entry::{Entry, Kind};
+use super::helpers::{Helper, describe, helper};
 use super::{adding, awaiting, firing, place};
 use crate::globals::globals;
 use crate::kit::{
@@ -84,13 +84,19 @@ unsafe impl Sync for FreeList {}
 
 static FREE: FreeList = FreeList(UnsafeCell::new(Vec::new()));
 
-/// Those that are to die after the one that is dying: a chain of a hundred thousand is no recursion.
-struct Dying(UnsafeCell<(u32, Vec<*mut ffi::PyObject>)>);
+/// The deaths under way in one thread: a chain of a hundred thousand is no recursion. What is dropped may let other
+/// threads run, so each has its own.
+struct Dying {
+    depth: Cell<u32>,
+    /// Those that are to die after the one that is dying. It is emptied before its thread can end.
+    put_off: UnsafeCell<ManuallyDrop<Vec<*mut ffi::PyObject>>>,
+}
 
-// SAFETY: used under the GIL only.
-unsafe impl Sync for Dying {}
-
-static DYING: Dying = Dying(UnsafeCell::new((0, Vec::new())));
+thread_local! {
+    static DYING: Dying = const {
+        Dying { depth: Cell::new(0), put_off: UnsafeCell::new(ManuallyDrop::new(Vec::new())) }
+    };
+}
 
 /// How deep one death may cause the next before it is put off.
 const DEEPEST: u32 = 32;
@@ -132,12 +138,6 @@ impl Fields {
     }
 }
 
-/// The rare part of a Deferred, for short use between which no Python code runs.
-pub fn more(object: &Object) -> &mut More {
-    // SAFETY: the caller keeps to that; GIL.
-    unsafe { (*fields(object)).rare() }
-}
-
 /// Puts an entry at the end of the queue.
 #[inline]
 pub fn push(object: &Object, entry: Entry) {
@@ -163,31 +163,52 @@ pub fn pop(object: &Object) -> Option<Entry> {
     }
 }
 
-/// Takes all entries out.
-pub fn take_entries(object: &Object) -> Vec<Entry> {
+/// The entries that wait, for short use between which no Python code runs.
+pub fn entries(object: &Object) -> impl Iterator<Item = &Entry> {
+    // SAFETY: the caller keeps to that; GIL.
+    let fields = unsafe { &*fields(object) };
+    fields.first.iter().chain(fields.more.iter().flat_map(|more| &more.others))
+}
+
+/// Takes some entries out; what is asked runs no Python code.
+pub fn extract(object: &Object, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
     // SAFETY: nothing is dropped and nothing runs; GIL.
     unsafe {
         let fields = &mut *fields(object);
         let others = fields.more.as_mut().map(|more| std::mem::take(&mut more.others));
-        fields.first.take().into_iter().chain(others.into_iter().flatten()).collect()
+        let (mut wanted, mut rest) = (Vec::new(), VecDeque::new());
+        for entry in fields.first.take().into_iter().chain(others.into_iter().flatten()) {
+            if is_wanted(&entry) { wanted.push(entry) } else { rest.push_back(entry) }
+        }
+        fields.first = rest.pop_front();
+        if !rest.is_empty() {
+            fields.rare().others = rest;
+        }
+        wanted
     }
 }
 
-/// Puts entries back in front.
-pub fn put_back_entries(object: &Object, entries: Vec<Entry>) {
-    // SAFETY: as above.
+/// Whom a chain waits for.
+pub fn waits_for(object: &Object) -> Option<Object> {
+    // SAFETY: a short read; GIL.
+    unsafe { (*fields(object)).more.as_ref().and_then(|more| more.waits_for.clone()) }
+}
+
+/// Says whom a chain waits for from now on, and gives back whom it has waited for.
+pub fn wait_for(object: &Object, other: Option<Object>) -> Option<Object> {
+    // SAFETY: nothing is dropped and nothing runs; GIL.
     unsafe {
         let fields = &mut *fields(object);
-        let added = fields.first.take();
-        let mut all: VecDeque<Entry> = entries.into_iter().chain(added).collect();
-        if let Some(more) = &mut fields.more {
-            all.append(&mut more.others);
-        }
-        fields.first = all.pop_front();
-        if !all.is_empty() {
-            fields.rare().others = all;
+        match other {
+            Some(other) => fields.rare().waits_for.replace(other),
+            None => fields.more.as_mut().and_then(|more| more.waits_for.take()),
         }
     }
+}
+
+/// Whether another chain waits for this one.
+pub fn is_waited_for(object: &Object) -> bool {
+    entries(object).any(|entry| matches!(entry.kind(), Kind::MoveOn(_)))
 }
 
 /// A new Deferred of the exact type.
@@ -304,7 +325,7 @@ unsafe extern "C" fn initialise(
             }
             let this = Object::from_borrowed(this);
             if let Some(canceller) = crate::kit::unless_none(canceller) {
-                let before = more(&this).canceller.replace(canceller);
+                let before = (*fields(&this)).rare().canceller.replace(canceller);
                 drop(before);
             }
             Ok(())
@@ -392,26 +413,30 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> i32 {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls this once, with a dead Deferred, which nobody is shown. The lists are touched between drops
-    // only; GIL.
+    // SAFETY: CPython calls this once, with a dead Deferred, which nobody is shown. What the collector has finalized may
+    // hold what it has cleared, and is not looked at. The list is touched between drops only; GIL.
     unsafe {
         ffi::PyObject_GC_UnTrack(object.cast());
-        finalize(object);
-        let dying = DYING.0.get();
-        if (*dying).0 >= DEEPEST {
-            (*dying).1.push(object);
-            return;
+        if ffi::PyObject_GC_IsFinalized(object) == 0 {
+            finalize(object);
         }
-        (*dying).0 += 1;
-        release(object);
-        (*dying).0 -= 1;
-        if (*dying).0 == 0 {
-            (*dying).0 = DEEPEST - 1;
-            while let Some(next) = (*dying).1.pop() {
-                release(next);
+        DYING.with(|dying| {
+            let depth = dying.depth.get();
+            if depth >= DEEPEST {
+                return (*dying.put_off.get()).push(object);
             }
-            (*dying).0 = 0;
-        }
+            dying.depth.set(depth + 1);
+            release(object);
+            if depth == 0 {
+                // One death at a time from here on: what each of them causes is put off.
+                dying.depth.set(DEEPEST);
+                while let Some(next) = (*dying.put_off.get()).pop() {
+                    release(next);
+                }
+                drop(std::mem::take(&mut **dying.put_off.get()));
+            }
+            dying.depth.set(depth);
+        });
     }
 }
 
@@ -444,21 +469,23 @@ unsafe fn release(object: *mut ffi::PyObject) {
 unsafe extern "C" fn represent(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
     guard(|| {
         // SAFETY: CPython calls with a live Deferred; GIL.
-        let this = unsafe { Object::from_borrowed(this) };
-        let name = unsafe { Object::owned(ffi::PyType_GetQualName(ffi::Py_TYPE(this.as_ptr())))? };
+        let (this, name) = unsafe {
+            let name = Object::owned(ffi::PyType_GetQualName(ffi::Py_TYPE(this)))?;
+            (Object::from_borrowed(this), name)
+        };
         let name = Object::represent(&name)?;
         let name = name.trim_matches('\'');
+        let waits_for = waits_for(&this);
         // SAFETY: a short read; GIL.
-        let (state, result, pauses, waits_for) = unsafe {
+        let (state, result, pauses) = unsafe {
             let fields = &*fields(&this);
-            let waits_for = fields.more.as_ref().and_then(|more| more.waits_for.clone());
-            (fields.state, fields.result.clone(), fields.pauses, waits_for)
+            (fields.state, fields.result.clone(), fields.pauses)
         };
         let what = match (state, &result, &waits_for) {
             (_, _, Some(other)) => format!("waits for the one at {:p}", other.as_ptr()),
             (State::Waiting, ..) => "has no result yet".to_owned(),
-            (State::Value, Some(result), _) => format!("has {}", Object::represent(result)?),
-            (_, Some(error), _) => format!("has failed: {}", Object::represent(error)?),
+            (State::Value, Some(result), _) => format!("has {}", describe(result)?),
+            (_, Some(error), _) => format!("has failed: {}", describe(error)?),
             _ => "has nothing".to_owned(),
         };
         let paused = if pauses > 0 && waits_for.is_none() { ", paused" } else { "" };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3_ffi as ffi;
 
+use super::helpers::is_maker;
 use crate::kit::{Object, none};
 
 static THREADS: AtomicU32 = AtomicU32::new(1);
@@ -55,17 +56,28 @@ impl Drop for Running {
     }
 }
 
-/// The code that runs now, and where in it: an offset in bytes.
+/// The code that runs now, and where in it: an offset in bytes. Our own functions that make Deferreds for others are left
+/// out.
 #[inline]
 pub fn code_here() -> (Option<Object>, i32) {
-    // SAFETY: the frame is borrowed and lives while it runs, its code is a new reference; GIL.
+    // SAFETY: the frame lives while it runs, its code and the frame behind it are new references; GIL.
     unsafe {
         let frame = ffi::PyEval_GetFrame();
         if frame.is_null() {
             return (None, 0);
         }
-        let code = Object::owned(ffi::PyFrame_GetCode(frame).cast()).ok();
-        (code, ffi::PyFrame_GetLasti(frame))
+        let mut frame = Object::from_borrowed(frame.cast());
+        loop {
+            let here = frame.as_ptr().cast();
+            let code = Object::owned(ffi::PyFrame_GetCode(here).cast()).ok();
+            if code.as_ref().is_some_and(is_maker)
+                && let Ok(back) = Object::owned(ffi::PyFrame_GetBack(here).cast())
+            {
+                frame = back;
+                continue;
+            }
+            return (code, ffi::PyFrame_GetLasti(here));
+        }
     }
 }
 

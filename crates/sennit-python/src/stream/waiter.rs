@@ -196,25 +196,31 @@ impl Callback {
     fn schedule(&self, waiter: &Waiter) -> Outcome<()> {
         // SAFETY: the waiter holds its loop for as long as it lives; GIL.
         let event_loop = unsafe { Object::from_borrowed(event_loop(waiter.0.as_ptr())) };
-        call_soon_in(&event_loop, &self.function, &waiter.0, &self.context)
+        call_soon_in(&event_loop, &self.function, &[&waiter.0], &self.context)
     }
 }
 
-/// `event_loop.call_soon(function, argument, context=context)`.
+/// `event_loop.call_soon(function, *arguments, context=context)`, with at most three arguments.
 pub fn call_soon_in(
     event_loop: &Object,
     function: &Object,
-    argument: &Object,
+    arguments: &[&Object],
     context: &Object,
 ) -> Outcome<()> {
     let globals = globals();
-    let arguments = [event_loop, function, argument, context].map(Object::as_ptr);
-    // SAFETY: three positional values and one for the keyword; GIL.
+    let mut all = [event_loop.as_ptr(); 6];
+    let count = 2 + arguments.len();
+    all[1] = function.as_ptr();
+    for (place, argument) in all[2..].iter_mut().zip(arguments) {
+        *place = argument.as_ptr();
+    }
+    all[count] = context.as_ptr();
+    // SAFETY: so many positional values and one for the keyword, all live for the call; GIL.
     unsafe {
         Object::owned(crate::kit::vectorcall_method(
             globals.stream.call_soon.as_ptr(),
-            arguments.as_ptr(),
-            3,
+            all.as_ptr(),
+            count,
             globals.asyncio.context_only.as_ptr(),
         ))
         .map(drop)
