@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from loops import new_loop
 
+import sennit
+
 ROUNDS = 3
 
 
@@ -108,6 +110,28 @@ def thread_hop(loop: asyncio.AbstractEventLoop, count: int = 5_000) -> int:
     return count
 
 
+def to_thread(loop: asyncio.AbstractEventLoop, count: int = 5_000) -> int:
+    """The same by `asyncio.to_thread`, which takes the context along."""
+
+    async def main() -> None:
+        for _ in range(count):
+            await asyncio.to_thread(int)
+
+    loop.run_until_complete(main())
+    return count
+
+
+def defer_to_thread(loop: asyncio.AbstractEventLoop, count: int = 5_000) -> int:
+    """The same by `sennit.defer_to_thread`, on any loop."""
+
+    async def main() -> None:
+        for _ in range(count):
+            await sennit.defer_to_thread(int)
+
+    loop.run_until_complete(main())
+    return count
+
+
 KINDS: tuple[Callable[[asyncio.AbstractEventLoop], int], ...] = (
     call_soon,
     task_turn,
@@ -115,6 +139,8 @@ KINDS: tuple[Callable[[asyncio.AbstractEventLoop], int], ...] = (
     spawn,
     timers,
     thread_hop,
+    to_thread,
+    defer_to_thread,
 )
 
 

@@ -18,6 +18,7 @@
 //! | [`transport`] | a stream with manners: watermarks, half close, close and abort |
 //! | [`datagrams`] | a socket for datagrams, with manners |
 //! | [`tls`] | TLS beneath a stream |
+//! | [`threads`] | a bounded queue of jobs for the host's threads |
 //! | [`limits`] | the process's descriptor limit |
 //!
 //! The engine knows no Python. No borrow of its state is held while it calls its host, so a host
@@ -35,6 +36,7 @@ pub mod socket;
 pub mod sources;
 pub mod stall;
 pub mod stream;
+pub mod threads;
 pub mod timer;
 pub mod tls;
 pub mod transport;

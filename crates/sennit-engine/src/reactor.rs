@@ -27,7 +27,7 @@ use crate::host::{Host, Idle, Source};
 use crate::poller::{Event, Interest, Poller, Readiness};
 use crate::sources::{Sources, Token};
 use crate::timer::{TimerHeap, Wheel};
-use crate::waker::Waker;
+use crate::waker::{Wake, Waker};
 
 /// The loop's scratch buffer: what one `recv` can bring at most. A connection gets 256 KiB a turn.
 pub const SCRATCH_SIZE: usize = 256 * 1024;
@@ -205,6 +205,12 @@ impl<H: Host> Reactor<H> {
     /// Makes a sleeping reactor take a turn.
     pub fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// As [`Reactor::wake`], in two steps: what this gives is to be sent when the host's lock is free,
+    /// or the reactor would wake up only to wait for that.
+    pub fn call_to_wake(&self) -> Option<Wake> {
+        self.waker.call()
     }
 
     /// Runs a callback when the clock has reached `when`.

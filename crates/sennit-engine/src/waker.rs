@@ -1,8 +1,9 @@
 //! The only door from other threads: an eventfd, written once per sleep and not once per call.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The reactor runs and will look into its inbox by itself.
 const AWAKE: u8 = 0;
@@ -11,14 +12,27 @@ const ASLEEP: u8 = 1;
 /// Somebody has asked for attention since the reactor looked last.
 const CALLED: u8 = 2;
 
-/// What stands for a descriptor that was given back.
-const CLOSED: RawFd = -1;
-
 /// Wakes a reactor out of its poller.
 #[derive(Debug)]
 pub struct Waker {
-    event: AtomicI32,
+    event: Mutex<Option<Arc<OwnedFd>>>,
     state: AtomicU8,
+}
+
+/// A reactor that is to be woken. It keeps the descriptor open, so that it may be used when the reactor
+/// is gone, and by a thread that the host's lock does not keep away any more.
+#[derive(Debug)]
+#[must_use = "the reactor sleeps on"]
+pub struct Wake(Arc<OwnedFd>);
+
+impl Wake {
+    /// Wakes it.
+    pub fn send(self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: the buffer is eight readable bytes. The result cannot matter: EAGAIN would
+        // mean a counter that is full, and then the reactor has been woken already.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
 }
 
 impl Waker {
@@ -29,22 +43,33 @@ impl Waker {
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Waker { event: AtomicI32::new(descriptor), state: AtomicU8::new(AWAKE) })
+        // SAFETY: a new descriptor that nobody else knows.
+        let event = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Waker { event: Mutex::new(Some(Arc::new(event))), state: AtomicU8::new(AWAKE) })
     }
 
-    /// The descriptor to watch, edge-triggered: it need never be read.
+    fn event(&self) -> Option<Arc<OwnedFd>> {
+        self.event.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The descriptor to watch, edge-triggered: it need never be read. -1 when it is closed.
     pub fn descriptor(&self) -> RawFd {
-        self.event.load(Ordering::Relaxed)
+        self.event().map_or(-1, |event| event.as_raw_fd())
     }
 
     /// Called by other threads after they have left something in the inbox.
     pub fn wake(&self) {
-        if self.state.swap(CALLED, Ordering::AcqRel) == ASLEEP {
-            let one = 1u64.to_ne_bytes();
-            // SAFETY: the buffer is eight readable bytes. The result cannot matter: EAGAIN would
-            // mean a counter that is full, and then the reactor has been woken already.
-            unsafe { libc::write(self.descriptor(), one.as_ptr().cast(), one.len()) };
+        if let Some(wake) = self.call() {
+            wake.send();
         }
+    }
+
+    /// The first half of [`Waker::wake`]: whoever gets something must send it.
+    pub fn call(&self) -> Option<Wake> {
+        if self.state.swap(CALLED, Ordering::AcqRel) == ASLEEP {
+            return self.event().map(Wake);
+        }
+        None
     }
 
     /// Called by the reactor before it sleeps. False: somebody called, do not sleep.
@@ -58,19 +83,38 @@ impl Waker {
             && self.state.swap(AWAKE, Ordering::AcqRel) == CALLED
     }
 
-    /// Gives the descriptor back to the system. Called by the reactor, which sleeps no more, so
-    /// that nobody writes to it afterwards.
+    /// Gives the descriptor back to the system, as soon as nobody is about to write to it.
     pub fn close(&self) {
-        let descriptor = self.event.swap(CLOSED, Ordering::AcqRel);
-        if descriptor != CLOSED {
-            // SAFETY: the descriptor was opened by `new` and is given up here, once.
-            drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
-        }
+        let event = self.event.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(event);
     }
 }
 
-impl Drop for Waker {
-    fn drop(&mut self) {
-        self.close();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sleep_is_one_wake() {
+        let waker = Waker::new().expect("an eventfd");
+        assert!(waker.call().is_none());
+        assert!(!waker.fall_asleep());
+        assert!(waker.wake_up());
+        assert!(waker.fall_asleep());
+        assert!(waker.call().is_some());
+        assert!(waker.call().is_none());
+    }
+
+    #[test]
+    fn a_wake_that_is_under_way_keeps_the_descriptor() {
+        let waker = Waker::new().expect("an eventfd");
+        let descriptor = waker.descriptor();
+        assert!(waker.fall_asleep());
+        let wake = waker.call().expect("a wake");
+        waker.close();
+        assert_eq!(waker.descriptor(), -1);
+        // SAFETY: no pointers; asks whether the descriptor is open.
+        assert!(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } >= 0);
+        wake.send();
     }
 }

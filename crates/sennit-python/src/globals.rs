@@ -79,6 +79,10 @@ names!(
     _open_stream,
     _manual_clock,
     _missed,
+    call_soon_threadsafe,
+    _result_dropped,
+    _start_thread,
+    _thread_ended,
 );
 
 /// Everything that was looked up.
@@ -104,6 +108,8 @@ pub struct Globals {
     pub http: HttpTypes,
     pub stream: StreamTypes,
     pub deferred_type: Object,
+    pub thread_pool_type: Object,
+    pub thread_call_type: Object,
     /// `asyncio.get_running_loop`.
     pub running_loop: Object,
     pub methods: Methods,
@@ -219,6 +225,8 @@ pub fn fill() -> Outcome<()> {
         http: HttpTypes::new()?,
         stream: StreamTypes::new()?,
         deferred_type: crate::deferred::make_type()?,
+        thread_pool_type: crate::threads::make_pool_type()?,
+        thread_call_type: crate::threads::make_call_type()?,
         running_loop: asyncio.attribute(c"get_running_loop")?,
         methods: Methods { get: intern(c"GET")?, post: intern(c"POST")? },
     };

@@ -17,6 +17,11 @@ use crate::simulation::{self, LoopClock};
 /// How often this process is the child of a fork since the module was imported.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
+/// How often that was; what was made before the last fork belongs to another process.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// Called in the child after every fork.
 pub fn note_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +245,7 @@ impl Host for PythonHost {
     fn unpark(&self) {
         let state = self.thread_state.replace(std::ptr::null_mut());
         // SAFETY: the state is the one that `park` saved in this thread.
-        unsafe { ffi::PyEval_RestoreThread(state) };
+        unsafe { crate::kit::restore_thread(state) };
     }
 
     fn polled(&self, reactor: &Reactor<Self>) {

@@ -11,6 +11,7 @@
 //! | [`datagrams`] | asyncio's datagram transports |
 //! | [`tls`] | the two ends of TLS |
 //! | [`deferred`] | results that are not there yet |
+//! | [`threads`] | functions called in threads |
 //! | [`stream`] | streams with `await`, and frames |
 //! | [`http`] | handlers and clients above the driver |
 
@@ -26,6 +27,7 @@ mod kit;
 mod listener;
 mod simulation;
 mod stream;
+mod threads;
 mod tls;
 mod transport;
 
@@ -143,6 +145,7 @@ unsafe extern "C" fn execute(module: *mut ffi::PyObject) -> i32 {
         add(module, c"TlsClient", &globals.tls_client_type)?;
         add(module, c"WriteLimits", &globals.write_limits_type)?;
         add(module, c"Deferred", &globals.deferred_type)?;
+        add(module, c"ThreadPool", &globals.thread_pool_type)?;
         add(module, c"Request", &globals.http.request_type)?;
         add(module, c"Response", &globals.http.response_type)?;
         add(module, c"FileBody", &globals.http.file_body_type)?;
@@ -184,6 +187,7 @@ pub extern "C" fn PyInit_core() -> *mut ffi::PyObject {
     methods.push(row!(one c"read_certificate", read_certificate,
         c"What a certificate in DER says of its owner; use sennit.net.PeerCertificate."));
     methods.extend(http::native::table());
+    methods.extend(threads::table());
     methods.push(ffi::PyMethodDef::zeroed());
     let slots = vec![
         ffi::PyModuleDef_Slot { slot: ffi::Py_mod_exec, value: execute as *mut c_void },

@@ -13,6 +13,7 @@ from asyncio import events
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sennit.reactor.scheduling import Scheduling
+from sennit.reactor.threads import ThreadPool, note_running, note_stopped, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -65,6 +66,7 @@ class Running(Scheduling):
                 sys.set_coroutine_origin_tracking_depth(_ORIGIN_DEPTH)
             sys.set_asyncgen_hooks(self._asyncgen_started, self._asyncgen_dropped)
             events._set_running_loop(self)  # noqa: SLF001
+            note_running(self)
             self._before_turns()
             try:
                 self._run_turns()
@@ -72,6 +74,7 @@ class Running(Scheduling):
                 self._after_turns()
         finally:
             self._thread_id = None
+            note_stopped(self)
             events._set_running_loop(None)  # noqa: SLF001
             sys.set_coroutine_origin_tracking_depth(depth)
             sys.set_asyncgen_hooks(*hooks)
@@ -110,7 +113,10 @@ class Running(Scheduling):
         return waited.result()
 
     def close(self) -> None:
-        """Close the loop: drop what is scheduled, close what is connected.
+        """Close the loop: drop what is scheduled, close what is connected, stop its threads.
+
+        A function that runs in a thread goes on to its end, and its result is dropped. What waits
+        for a thread never runs; its Deferred fails with `ClosedError`.
 
         Raises:
             RuntimeError: The loop runs.
@@ -119,6 +125,9 @@ class Running(Scheduling):
             raise RuntimeError("Cannot close a running event loop")
         if self.is_closed():
             return
+        threads = self._kept_threads()
+        if threads is not None:
+            threads._close_in_loop()  # noqa: SLF001 - one room
         self._close_native()
         executor, self._default_executor = self._default_executor, None
         self._executor_shut_down = True
@@ -132,7 +141,7 @@ class Running(Scheduling):
         if not self.is_running():
             self.close()
 
-    # -- asynchronous generators -----------------------------------------------------------------
+    # -- asynchronous generators -------------------------------------------------------------------
 
     def _asyncgen_started(self, generator: AsyncGenerator[Any, Any]) -> None:
         if self._asyncgens_shut_down:
@@ -170,7 +179,14 @@ class Running(Scheduling):
                     }
                 )
 
-    # -- executors -------------------------------------------------------------------------------
+    # -- threads -----------------------------------------------------------------------------------
+
+    @property
+    def threads(self) -> ThreadPool:
+        """The pool of `sennit.defer_to_thread`, made when it is first asked for."""
+        return pool_of(self)
+
+    # -- executors ---------------------------------------------------------------------------------
 
     def run_in_executor(  # type: ignore[override]
         self, executor: concurrent.futures.Executor | None, func: Callable[..., _T], *args: Any
@@ -196,12 +212,19 @@ class Running(Scheduling):
         self._default_executor = executor
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Wait for the loop's own pool of threads to finish.
+        """Wait for the loop's own pools of threads to finish.
 
         Args:
             timeout: Seconds to wait; None waits for ever. A pool that is not done by then is
                 reported by a RuntimeWarning and left to finish alone.
         """
+        threads = self._kept_threads()
+        if threads is not None and not await threads.stop(grace=timeout):
+            warnings.warn(
+                f"{threads!r} did not finish its work within {timeout} seconds",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self._executor_shut_down = True
         executor = self._default_executor
         if executor is None:

@@ -82,8 +82,8 @@ class Timed(sennit.reactor.Reactor):
         """While this is entered, time runs no faster than the system's.
 
         For work that the reactor cannot know of: a thread that will call `call_soon_threadsafe`, a
-        real socket, a signal. A job of `run_in_executor` does so by itself. Enter and leave it in
-        the reactor's thread.
+        real socket, a signal. A job of `run_in_executor` or `defer_to_thread` does so by itself.
+        Enter and leave it in the reactor's thread.
 
         Example:
             `with reactor.hold(): await answer_of_a_thread`
@@ -133,11 +133,11 @@ class Timed(sennit.reactor.Reactor):
             next_time = goal
         elif due is not None and (self._autojump or goal is not None):
             next_time = due
-        elif self._holds or not self._autojump:
+        elif self._is_held() or not self._autojump:
             return math.inf
         else:
             raise _deadlock(self)
-        if self._holds and (wait := self._pace(next_time)) > 0:
+        if self._is_held() and (wait := self._pace(next_time)) > 0:
             return wait / SECOND
         self._slept_from = None
         self._move_clock(next_time)
@@ -147,6 +147,9 @@ class Timed(sennit.reactor.Reactor):
                 if not reached.done():
                     reached.set_result(None)
         return None
+
+    def _is_held(self) -> bool:
+        return self._holds > 0 or self._calls_out() > 0
 
     def _pace(self, next_time: int) -> int:
         """Nanoseconds of the system's time to wait for before the clock may move to a time."""

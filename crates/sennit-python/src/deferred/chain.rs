@@ -20,6 +20,12 @@ pub enum Given {
 }
 
 impl Given {
+    /// The object itself.
+    pub fn object(&self) -> &Object {
+        let (Given::Value(object) | Given::Raised(object) | Given::Wrapped(object)) = self;
+        object
+    }
+
     /// What a callback has returned, which is no Deferred.
     #[inline]
     pub fn returned(value: Object) -> Self {

@@ -65,7 +65,7 @@ pub fn accept(deferred: &Object, given: Given) -> Outcome<bool> {
 }
 
 #[inline]
-fn fire(deferred: &Object, given: Given) -> Outcome<()> {
+pub fn fire(deferred: &Object, given: Given) -> Outcome<()> {
     if accept(deferred, given)? { run_if_there(deferred) } else { Ok(()) }
 }
 

@@ -33,6 +33,8 @@ mod helpers;
 mod object;
 mod place;
 
+pub use chain::Given;
+pub use firing::fire;
 pub use helpers::{set_debug, set_helpers};
-pub use object::make_type;
+pub use object::{is_deferred, make, make_type};
 pub use place::Running;

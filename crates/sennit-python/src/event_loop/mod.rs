@@ -32,6 +32,10 @@ pub struct LoopState {
     capture: RefCell<Capture>,
     is_capturing: Cell<bool>,
     makes_plain_tasks: Cell<bool>,
+    /// The pool of threads, once there is one.
+    threads: RefCell<Option<Object>>,
+    /// Calls that threads have been given and that have not come back.
+    calls: Cell<i32>,
 }
 
 /// Whether the next `call_soon` is caught instead of being queued.
@@ -86,6 +90,18 @@ impl LoopState {
             *capture = Capture::Caught(callback.clone());
         }
         armed
+    }
+
+    /// The loop's pool of threads, once there is one.
+    #[inline]
+    pub fn threads(&self) -> Option<Object> {
+        self.threads.borrow().clone()
+    }
+
+    /// A call has left for a thread, or has come back.
+    #[inline]
+    pub fn count_calls(&self, change: i32) {
+        self.calls.set(self.calls.get() + change);
     }
 
     /// Whether asyncio's debug mode is on.
@@ -242,6 +258,18 @@ no_arguments!(run_turns, LoopObject, |this| {
     Ok(none())
 });
 
+// _keep_threads(pool): gives back what was kept.
+one_argument!(keep_threads, LoopObject, |this, pool| {
+    // SAFETY: CPython keeps the argument alive for the call; GIL.
+    let pool = crate::kit::unless_none(Some(unsafe { Object::from_borrowed(pool) }));
+    let before = this.state().threads.replace(pool);
+    Ok(before.unwrap_or_else(none))
+});
+
+no_arguments!(kept_threads, LoopObject, |this| Ok(this.state().threads().unwrap_or_else(none)));
+
+no_arguments!(calls_out, LoopObject, |this| Object::integer(this.state().calls.get().into()));
+
 no_arguments!(close_native, LoopObject, |this| {
     close_state(this.state());
     Ok(none())
@@ -250,8 +278,9 @@ no_arguments!(close_native, LoopObject, |this| {
 fn close_state(state: &LoopState) {
     let watchers = std::mem::take(&mut *state.watchers.borrow_mut());
     let listeners = std::mem::take(&mut *state.listeners.borrow_mut());
+    let threads = state.threads.take();
     drop(state.reactor.close());
-    drop((watchers, listeners));
+    drop((watchers, listeners, threads));
 }
 
 no_arguments!(statistics, LoopObject, |this| {
@@ -296,6 +325,8 @@ unsafe extern "C" fn new(
             capture: RefCell::default(),
             is_capturing: Cell::new(false),
             makes_plain_tasks: Cell::new(true),
+            threads: RefCell::default(),
+            calls: Cell::new(0),
         };
         // SAFETY: CPython calls with a live class, whose allocator gives zeroed memory; the object
         // is new and has our layout.
@@ -318,6 +349,9 @@ unsafe extern "C" fn traverse(
         let state = (*object.cast::<LoopObject>()).state;
         if !state.is_null() {
             let mut status = 0;
+            if let Some(threads) = &*(*state).threads.as_ptr() {
+                status = visit(threads.as_ptr(), argument);
+            }
             (*state).reactor.visit(&mut |value| {
                 if status == 0 {
                     status = visit(*value, argument);
@@ -373,6 +407,9 @@ pub fn make_type() -> Outcome<Object> {
         row!(one c"set_debug", set_debug, c"Switch debug mode."),
         row!(noargs c"statistics", statistics, c"Counters of the reactor, as a dict of ints."),
         row!(one c"_set_plain_tasks", set_plain_tasks, c"Say whether tasks are asyncio's own."),
+        row!(one c"_keep_threads", keep_threads, c"Keep a pool of threads; gives back the one before."),
+        row!(noargs c"_kept_threads", kept_threads, c"The pool of threads that is kept, or None."),
+        row!(noargs c"_calls_out", calls_out, c"How many calls threads have been given that have not come back."),
         row!(noargs c"_run_turns", run_turns, c"Take turns until stopped."),
         row!(noargs c"_close_native", close_native, c"Drop everything that is held."),
     ];

@@ -1,4 +1,4 @@
-//! Calls that run Python code, from which a thread may not come back.
+//! Calls that run Python code or take the GIL, from which a thread may not come back.
 //!
 //! Until CPython 3.14 the interpreter's end stops a daemon thread that asks for the GIL with
 //! `pthread_exit`, which unwinds the thread's stack. Unwinding through Rust would abort the process,
@@ -43,7 +43,21 @@ mod unwinding {
             value: *mut ffi::PyObject,
             result: *mut *mut ffi::PyObject,
         ) -> ffi::PySendResult;
+
+        pub fn PyEval_RestoreThread(state: *mut ffi::PyThreadState);
     }
+}
+
+/// `PyEval_RestoreThread`: takes the GIL back, if the interpreter has not ended meanwhile.
+///
+/// # Safety
+/// The state is the one that `PyEval_SaveThread` gave in this thread.
+#[inline]
+pub unsafe fn restore_thread(state: *mut ffi::PyThreadState) {
+    let sleeper = Sleeper;
+    // SAFETY: the caller vouches for the state.
+    unsafe { unwinding::PyEval_RestoreThread(state) };
+    std::mem::forget(sleeper);
 }
 
 /// `PyObject_Vectorcall`.

@@ -12,7 +12,7 @@ mod object;
 mod types;
 
 pub use args::{Args, Keywords, unless_none};
-pub use call::{iterator_send, vectorcall, vectorcall_method};
+pub use call::{iterator_send, restore_thread, vectorcall, vectorcall_method};
 pub use error::{
     Outcome, Raised, guard, guard_status, guard_void, os_error, raise, raise_panic, take_exception,
 };
