@@ -365,6 +365,18 @@ mod tests {
     }
 
     #[test]
+    fn looking_does_not_sleep() {
+        let queue = JobQueue::new(1, 10);
+        put(&queue, 'a');
+        assert_eq!(queue.next_nowait(), Some(Some('a')));
+        queue.done();
+        assert_eq!(queue.next_nowait(), None);
+        queue.drain();
+        assert_eq!(queue.next_nowait(), Some(None));
+        assert_eq!(queue.statistics().threads, 0);
+    }
+
+    #[test]
     fn a_full_queue_refuses_and_gives_the_job_back() {
         let queue = JobQueue::new(1, 1);
         put(&queue, 'a');
