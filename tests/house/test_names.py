@@ -10,7 +10,16 @@ import sennit
 from sennit import http
 
 PAVED_ROAD = {
-    sennit: {"Deferred", "EventLoopPolicy", "Failure", "Reactor", "current_reactor", "run"},
+    sennit: {
+        "Deferred",
+        "EventLoopPolicy",
+        "Failure",
+        "Reactor",
+        "current_reactor",
+        "defer_to_process",
+        "defer_to_thread",
+        "run",
+    },
     http: {"Client", "ClientResponse", "Request", "Response", "listen", "serve"},
 }
 MODULES = pytest.mark.parametrize("module", list(PAVED_ROAD), ids=lambda module: module.__name__)
