@@ -55,12 +55,6 @@ pub trait Host: Sized + 'static {
         false
     }
 
-    /// Whether nobody is there who could wait for what [`Host::park`] lets go of: a short sleep may
-    /// keep it then.
-    fn is_alone(&self) -> bool {
-        false
-    }
-
     /// The thread is about to sleep, or gives others a chance: let go of what they may need.
     fn park(&self) {}
 

@@ -39,10 +39,6 @@ const TURNS_WITHOUT_POLL: u32 = 16;
 /// A busy loop lets other threads in at least this often; CPython's own switch interval is 5 ms.
 const LET_OTHERS_IN: Nanos = 5 * MILLISECOND;
 
-/// How long a sleep may be that lets nobody in, because nobody is there: who comes meanwhile waits for
-/// its end. The poller's shortest one; a server with something to do is awake long before.
-const KEPT_SLEEP: Duration = Duration::from_millis(1);
-
 /// Where a reactor is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -99,8 +95,6 @@ pub struct Reactor<H: Host> {
     scratch: Cell<Option<Box<[u8]>>>,
     turn_time: Cell<Nanos>,
     parked_at: Cell<Nanos>,
-    /// Whether the last two looks came shortly after one another, and the later one found something.
-    is_hot: Cell<bool>,
     polled_at: Cell<Nanos>,
     turns_since_poll: Cell<u32>,
     statistics: Cell<Statistics>,
@@ -130,7 +124,6 @@ impl<H: Host> Reactor<H> {
             scratch: Cell::new(None),
             turn_time: Cell::new(now),
             parked_at: Cell::new(now),
-            is_hot: Cell::new(false),
             polled_at: Cell::new(0),
             turns_since_poll: Cell::new(0),
             statistics: Cell::default(),
@@ -383,8 +376,7 @@ impl<H: Host> Reactor<H> {
         self.count(|statistics| statistics.polls += 1);
         // One look at the clock for everything that wants to know when this was.
         let now = self.clock.now();
-        let before = self.turn_time.replace(now);
-        self.is_hot.set(count > 0 && now.saturating_sub(before) < KEPT_SLEEP.as_nanos() as Nanos);
+        self.turn_time.set(now);
         self.polled_at.set(now);
         let mut reports = Reports { reactor: self, events: Some(events), next: 0, count };
         self.host.polled(self);
@@ -480,13 +472,6 @@ impl<H: Host> Reactor<H> {
         if !self.waker.fall_asleep() {
             self.waker.wake_up();
             return self.poller.wait(events, Some(Duration::ZERO));
-        }
-        // Under load something comes soon, and letting go and taking back costs more than that wait.
-        if self.is_hot.get() && self.host.is_alone() {
-            let short = timeout.map_or(KEPT_SLEEP, |timeout| timeout.min(KEPT_SLEEP));
-            let count = self.poller.wait(events, Some(short));
-            self.waker.wake_up();
-            return count;
         }
         self.host.park();
         let count = self.poller.wait(events, timeout);

@@ -225,18 +225,6 @@ impl Host for PythonHost {
         FORKS.load(Ordering::Relaxed) != self.forks
     }
 
-    fn is_alone(&self) -> bool {
-        // SAFETY: GIL. Threads and interpreters may be added to these lists meanwhile, at their front;
-        // to leave them takes the GIL.
-        unsafe {
-            let interpreter = ffi::PyInterpreterState_Get();
-            let thread = ffi::PyInterpreterState_ThreadHead(interpreter);
-            ffi::PyThreadState_Next(thread).is_null()
-                && ffi::PyInterpreterState_Head() == interpreter
-                && ffi::PyInterpreterState_Next(interpreter).is_null()
-        }
-    }
-
     fn park(&self) {
         // SAFETY: this thread holds the GIL, as always inside a turn.
         self.thread_state.set(unsafe { ffi::PyEval_SaveThread() });

@@ -113,7 +113,6 @@ pub struct TestHost {
     pub unparked: Cell<usize>,
     pub polled: Cell<usize>,
     pub skipped: Cell<usize>,
-    pub alone: Cell<bool>,
     pub refuses_turns: Cell<bool>,
     pub interrupt_when_polled: Cell<bool>,
 }
@@ -141,10 +140,6 @@ impl Host for TestHost {
 
     fn may_turn(&self) -> bool {
         !self.refuses_turns.get()
-    }
-
-    fn is_alone(&self) -> bool {
-        self.alone.get()
     }
 
     fn park(&self) {
