@@ -16,7 +16,7 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def pytest_configure() -> None:
-    """A shell's background job is born with SIGINT ignored, and so would be all that tests start."""
+    """A shell's background job is born with SIGINT ignored, and so would be what tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
